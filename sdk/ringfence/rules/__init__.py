@@ -1,0 +1,1 @@
+"""The rules: what a rulebook is, and the French one."""

@@ -1,0 +1,352 @@
+"""The French rulebook: telephone canvassing of consumers.
+
+One function a question, in the order they are asked. Its articles, with the sentence applied and
+the day it came into force, stand in the `Rule` beside it; what the law counts in (hours, days,
+attempts, prefixes) is data with dates. `C. conso.` is the Code de la consommation.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import date, time, timedelta
+from functools import lru_cache, partial
+
+import msgspec
+
+from ringfence.decision import Reason, Verdict
+from ringfence.number import InvalidNumber, parse
+from ringfence.row import Ground, date_of, day_of
+from ringfence.rules import articles
+from ringfence.rules.calendar import (
+    QUARTER,
+    Opening,
+    midnight,
+    next_opening,
+    workday_after,
+)
+from ringfence.rules.rulebook import Answer, Article, Case, Interpretation, Rule, Rulebook
+
+__all__ = ["rulebook"]
+
+VERSION = "france/2026-11"
+
+_Answering = Callable[["Reading", Case], Answer | None]
+
+OPT_IN = date(2026, 8, 11)
+"""Law 2025-594, art. 13 III; decree 2026-662: no consent, no call. Bloctel ended that day."""
+
+_OPT_IN_DAY = day_of(OPT_IN)
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What the two interpretations decide differently."""
+
+    interpretation: Interpretation
+    attempt_window: int
+    """Days counted back from today, which is counted too."""
+    cooling_off: bool
+    """Whether sixty days of silence follow a refusal even when a newer ground stands."""
+    housing_adaptation_banned_from: date
+    callers: tuple[str, ...]
+    """Prefixes an automated system may show."""
+    opening: Opening
+
+
+# Arcep decisions 2018-0881, 2022-1583 and 2025-2215: the numéros polyvalents vérifiés.
+_VERIFIED = (
+    "+33162", "+33163", "+33270", "+33271", "+33377", "+33378", "+33424", "+33425",
+    "+33568", "+33569", "+33948", "+33949",
+    "+5909475", "+5949476", "+5969477", "+2629478", "+2629479",
+)  # fmt: skip
+# Found in one list only; the conservative reading does not rely on it.
+_VERIFIED_ONCE = ("+5905987", "+5945988", "+5965989", "+2622688", "+2622689")
+
+_WEEKDAYS = frozenset(range(5))
+_WINDOWS = ((time(10), time(13)), (time(14), time(20)))
+
+CONSERVATIVE = Reading(
+    interpretation=Interpretation.CONSERVATIVE,
+    attempt_window=30,
+    cooling_off=True,
+    housing_adaptation_banned_from=date(2025, 7, 2),
+    callers=_VERIFIED,
+    opening=Opening(_WEEKDAYS, _WINDOWS, local_holidays=True),
+)
+LETTER = Reading(
+    interpretation=Interpretation.LETTER,
+    attempt_window=29,
+    cooling_off=False,
+    housing_adaptation_banned_from=OPT_IN,
+    callers=_VERIFIED + _VERIFIED_ONCE,
+    opening=Opening(_WEEKDAYS, _WINDOWS, local_holidays=False),
+)
+
+REFUSAL_DAYS = 60
+MAX_ATTEMPTS = 4
+INSURANCE_DAYS = 30
+CALLBACK_WORKDAYS = 5
+SLOT_TOLERANCE = 300
+"""Seconds before and after an agreed time that was given without a length."""
+
+
+def _deny(reason: Reason) -> Answer:
+    return Answer(Verdict.DENY, reason)
+
+
+_ALLOWED = {
+    reason: Answer(Verdict.ALLOW, reason)
+    for reason in (
+        Reason.CONSENT, Reason.CONTRACT, Reason.CALLBACK, Reason.PRESS, Reason.OPT_OUT_REGIME,
+        Reason.BUSINESS, Reason.NOT_CANVASSING,
+    )
+}  # fmt: skip
+
+_NOTHING = {
+    reason: _deny(reason)
+    for reason in (
+        Reason.NO_GROUND, Reason.CONSENT_WITHDRAWN, Reason.CONSENT_EXPIRED,
+        Reason.CONSENT_DEFECTIVE, Reason.BLOCTEL,
+    )
+}  # fmt: skip
+_SECTOR_BANNED = _deny(Reason.SECTOR_BANNED)
+_OBJECTED = _deny(Reason.OBJECTED)
+_REFUSED = _deny(Reason.REFUSED)
+_BARRED = _deny(Reason.CALLER_ID_BARRED)
+_FOREIGN = _deny(Reason.CALLER_ID_FOREIGN)
+
+
+# --- what the rules share -------------------------------------------------------------------------
+
+
+def _opt_in(case: Case) -> bool:
+    return case.quarter.last_day >= _OPT_IN_DAY
+
+
+def _refused_on(case: Case) -> int:
+    """The latest refusal that still counts: before the opt-in it was over after sixty days."""
+    refused_on = max((r.refused_on for r in case.restraints), default=0)
+    if refused_on + REFUSAL_DAYS < case.quarter.first_day and not _opt_in(case):
+        return 0
+    return refused_on
+
+
+_ENERGY = frozenset(["energy_renovation", "renewable", "renewable_energy"])
+_ENERGY_BANNED_FROM = day_of(date(2020, 7, 26))
+_CPF_BANNED_FROM = day_of(date(2022, 12, 21))
+
+
+def _banned(reading: Reading, case: Case) -> bool:
+    sector, today = case.campaign.sector, case.quarter.last_day
+    if sector in _ENERGY:
+        return today >= _ENERGY_BANNED_FROM
+    if sector == "housing_adaptation":
+        return today >= day_of(reading.housing_adaptation_banned_from)
+    return sector == "cpf" and today >= _CPF_BANNED_FROM
+
+
+def _ground(reading: Reading, case: Case, after: int = 0) -> Reason | None:
+    """Name the ground of the call; with *after*, only what is later than that day counts.
+
+    A contract is never later than a refusal. Where the sector is banned, only what opens the ban
+    counts: a contract in progress, or a callback asked of the company by name, which since R223-4
+    opens the bans of L223-1 al. 5, but never that of the CPF.
+    """
+    ground, banned = case.ground, _banned(reading, case)
+    if not after and ground.contract_until >= case.quarter.last_day:
+        return Reason.CONTRACT
+    if not banned and ground.consent_from > after and _consent_defect(case) is None:
+        return Reason.CONSENT
+    asked_on = ground.named_callback_on if banned else ground.callback_on
+    openable = not banned or (case.campaign.sector != "cpf" and _opt_in(case))
+    if openable and asked_on > after and _callback_stands(case, asked_on):
+        return Reason.CALLBACK
+    return None if after or banned else _exemption(case)
+
+
+def _callback_stands(case: Case, asked_on: int) -> bool:
+    return asked_on <= case.quarter.last_day <= _last_callback_day(asked_on)
+
+
+@lru_cache(maxsize=1024)
+def _last_callback_day(asked_on: int) -> int:
+    return day_of(workday_after(date_of(asked_on), CALLBACK_WORKDAYS))
+
+
+def _exemption(case: Case) -> Reason | None:
+    """Calls that need no ground, unless a machine speaks (CPCE L34-5 needs consent in any case)."""
+    if case.campaign.dial_mode.unattended:
+        return None
+    if case.campaign.sector == "press":
+        return Reason.PRESS
+    return None if _opt_in(case) or _on_bloctel(case) else Reason.OPT_OUT_REGIME
+
+
+def _on_bloctel(case: Case) -> bool:
+    return any(r.bloctel_until >= case.quarter.first_day for r in case.restraints)
+
+
+def _consent_defect(case: Case) -> Reason | None:
+    """Why the latest consent statement carries no call; None if it does."""
+    ground = case.ground
+    if not ground.consent_from:
+        return Reason.NO_GROUND
+    if ground.withdrawn:
+        return Reason.CONSENT_WITHDRAWN
+    if case.quarter.last_day > _last_consent_day(ground, case.campaign.sector):
+        return Reason.CONSENT_EXPIRED
+    if ground.text not in case.terms.texts:
+        return Reason.CONSENT_DEFECTIVE
+    return None
+
+
+def _last_consent_day(ground: Ground, sector: str) -> int:
+    last = _day_before_anniversary(ground.consent_from)
+    if ground.consent_until:
+        last = min(last, ground.consent_until)
+    return min(last, ground.consent_from + INSURANCE_DAYS) if sector == "insurance" else last
+
+
+@lru_cache(maxsize=4096)
+def _day_before_anniversary(day: int) -> int:
+    given = date_of(day)
+    if (given.month, given.day) == (2, 29):  # it has no anniversary a year on: the shorter reading
+        given -= timedelta(days=1)
+    return day_of(given.replace(year=given.year + 1)) - 1
+
+
+# --- the rules, in the order they are asked -------------------------------------------------------
+
+
+def _sector(reading: Reading, case: Case) -> Answer | None:
+    if not case.campaign.canvassing or not _banned(reading, case):
+        return None
+    return None if _ground(reading, case) else _SECTOR_BANNED
+
+
+def _objection(_reading: Reading, case: Case) -> Answer | None:
+    return _OBJECTED if any(r.objected for r in case.restraints) else None
+
+
+def _refusal(reading: Reading, case: Case) -> Answer | None:
+    if not case.campaign.canvassing:
+        return None
+    refused_on = _refused_on(case)
+    if not refused_on:
+        return None
+    if _opt_in(case):
+        if _ground(reading, case, refused_on) is None:
+            return _REFUSED
+        if not reading.cooling_off:
+            return None
+    if case.quarter.first_day > refused_on + REFUSAL_DAYS:
+        return None
+    return _defer(Reason.REFUSED, case, refused_on + REFUSAL_DAYS + 1)
+
+
+def _basis(reading: Reading, case: Case) -> Answer | None:
+    if not case.campaign.canvassing:
+        return _ALLOWED[Reason.BUSINESS if case.campaign.commercial else Reason.NOT_CANVASSING]
+    ground = _ground(reading, case, _refused_on(case))
+    if ground is not None:
+        return _ALLOWED[ground]
+    if not _opt_in(case) and _on_bloctel(case):
+        return _NOTHING[Reason.BLOCTEL]
+    return _NOTHING[_consent_defect(case) or Reason.NO_GROUND]
+
+
+def _caller_id(reading: Reading, case: Case) -> Answer | None:
+    shown = _shown(case.caller_id or "")
+    if shown is None:
+        return _BARRED
+    if case.campaign.dial_mode.automated and not shown.startswith(reading.callers):
+        return _BARRED
+    return None if shown in case.campaign.caller_ids else _FOREIGN
+
+
+_HIDDEN = frozenset(["", "anonymous", "private", "restricted", "unavailable", "unknown"])
+# Arrêté of 5 July 2016, and the mobile ranges, which Arcep reserves for people.
+_NEVER_SHOWN = re.compile(r"\+(33|262|590|594|596)[67]|\+3389|118\d{3}$|3(?![01])\d{3}$")
+
+
+@lru_cache(maxsize=4096)
+def _shown(caller_id: str) -> str | None:
+    """Give the number that the consumer will see, in E.164; None if nobody may show it."""
+    shown = caller_id.strip()
+    if shown.lower() in _HIDDEN or len(shown) > _MAX_CALLER_ID:
+        return None
+    try:
+        shown = parse(shown).e164
+    except InvalidNumber:
+        shown = shown.replace(" ", "")
+    return None if _NEVER_SHOWN.match(shown) else shown
+
+
+_MAX_CALLER_ID = 64
+
+
+def _hours(reading: Reading, case: Case) -> Answer | None:
+    closed = case.quarter.closed
+    if closed is None or not case.campaign.canvassing or _in_slot(case):
+        return None
+    index = int(case.at // QUARTER)
+    opens = next_opening(reading.opening, case.territories, index + 1)
+    begins, _ = _slot(case.ground)
+    if case.at < begins and (opens is None or begins < opens):
+        opens = begins
+    return Answer(Verdict.DEFER, closed, opens)
+
+
+def _slot(ground: Ground) -> tuple[int, int]:
+    """Give first and last second of the agreed slot."""
+    if not ground.slot_at:
+        return 0, -1
+    if ground.slot_minutes:
+        return ground.slot_at, ground.slot_at + 60 * ground.slot_minutes - 1
+    return ground.slot_at - SLOT_TOLERANCE, ground.slot_at + SLOT_TOLERANCE
+
+
+def _in_slot(case: Case) -> bool:
+    begins, ends = _slot(case.ground)
+    return begins <= int(case.at) <= ends
+
+
+def _attempts(reading: Reading, case: Case) -> Answer | None:
+    if not case.campaign.canvassing:
+        return None
+    fourth = max((r.attempts[MAX_ATTEMPTS - 1] for r in case.restraints), default=0)
+    if not fourth or fourth < case.quarter.first_day - reading.attempt_window:
+        return None
+    return _defer(Reason.ATTEMPT_LIMIT, case, fourth + reading.attempt_window + 1)
+
+
+def _defer(reason: Reason, case: Case, day: int) -> Answer:
+    return Answer(Verdict.DEFER, reason, midnight(case.territories, date_of(day)))
+
+
+def _rules(reading: Reading) -> tuple[Rule, ...]:
+    def rule(asks: str, answer: _Answering, *sources: Article) -> Rule:
+        return Rule(asks, sources, partial(answer, reading))
+
+    return (
+        rule("is the sector banned", _sector, articles.L223_1_5, articles.L6323_8_1, articles.R223_4),
+        rule("did the person object", _objection, articles.GDPR_21),
+        rule("did the person refuse", _refusal, articles.R223_3, articles.COOLING_OFF),
+        rule(
+            "on what ground", _basis,
+            articles.L223_1_1, articles.L223_1_2, articles.L223_1_4, articles.R223_1, articles.R223_3, articles.R223_4, articles.R112_7, articles.L34_5, articles.BLOCTEL,
+        ),
+        rule("which number is shown", _caller_id, articles.L221_17, articles.BARRED_RANGES, articles.ARCEP),
+        rule("which day and hour is it there", _hours, articles.DAYS_AND_HOURS),
+        rule("how often already", _attempts, articles.FOUR_IN_THIRTY),
+    )  # fmt: skip
+
+
+@lru_cache
+def rulebook(interpretation: Interpretation = Interpretation.CONSERVATIVE) -> Rulebook:
+    """Give the French rulebook in one reading of the points the texts leave open."""
+    reading = CONSERVATIVE if interpretation is Interpretation.CONSERVATIVE else LETTER
+    return Rulebook(
+        version=f"{VERSION}/{interpretation}",
+        interpretation=interpretation,
+        rules=_rules(reading),
+        opening=reading.opening,
+    )
