@@ -135,7 +135,9 @@ class Campaign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.commercial and self.audience is Audience.CONSUMER
 
 
-def sound_texts(campaign: Campaign, texts: Mapping[str, Text], index: Mapping[str, int]) -> frozenset[int]:
+def sound_texts(
+    campaign: Campaign, texts: Mapping[str, Text], index: Mapping[str, int]
+) -> frozenset[int]:
     """Give the indices of the texts on which a consent to this campaign's calls can rest.
 
     Such a text carries all mentions of R223-1, names principal and operator, was not shown or read

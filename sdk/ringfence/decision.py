@@ -1,4 +1,4 @@
-"""What the gate answers: a verdict, one reason, when to ask again, and where the answer came from."""
+"""What the gate answers: a verdict, one reason, when to ask again, and where that came from."""
 
 from datetime import datetime
 from enum import StrEnum

@@ -81,7 +81,7 @@ _WRITTEN = re.compile(r"\s*\+?[0-9\s().\-/]+")  # letters would be read as the k
 _SPACE = re.compile(r"\s")  # French lists write no-break spaces too
 
 
-class InvalidNumber(ValueError):
+class InvalidNumber(ValueError):  # noqa: N818 - what it is, like the reason `invalid_number`
     """The text is no telephone number."""
 
 
@@ -142,22 +142,20 @@ def _possible(country: str, national: str, e164: str) -> bool:
     return len(national) in lengths and national[0] != "0"
 
 
+_TERRITORIES = {
+    "33": (METROPOLE,),
+    "508": (MIQUELON,),
+    "590": (GUADELOUPE, SAINT_MARTIN, SAINT_BARTHELEMY),
+    "594": (GUYANE,),
+    "596": (MARTINIQUE,),
+}
+
+
 def _territories(country: str, national: str) -> tuple[Territory, ...]:
     """Where the owner of a number may live, as the French numbering plan tells."""
-    match country:
-        case "33":
-            return (METROPOLE,)
-        case "262":
-            return _indian_ocean(national)
-        case "590":
-            return (GUADELOUPE, SAINT_MARTIN, SAINT_BARTHELEMY)
-        case "594":
-            return (GUYANE,)
-        case "596":
-            return (MARTINIQUE,)
-        case "508":
-            return (MIQUELON,)
-    return ()
+    if country == "262":
+        return _indian_ocean(national)
+    return _TERRITORIES.get(country, ())
 
 
 def _indian_ocean(national: str) -> tuple[Territory, ...]:

@@ -23,6 +23,7 @@ __all__ = ["FORMAT", "Result", "World", "read", "run", "wrong_keys"]
 
 FORMAT = 1
 
+
 class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verdict: Verdict
     reason: Reason
@@ -98,7 +99,9 @@ class Result(msgspec.Struct, frozen=True):
             "name": self.name,
             "verdict": self.decision.verdict.value,
             "reason": self.decision.reason.value,
-            "retry_at": None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "retry_at": None
+            if at is None
+            else at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         }
 
 
@@ -142,7 +145,7 @@ def _decide(world: World, rulebook: Rulebook, case: VectorCase) -> Decision:
         return decide(rulebook, None, call, None, (), case.now)
     principal = world.principals[campaign.principal]
     index = {name: n for n, name in enumerate(principal.texts, start=1)}
-    terms = Terms(campaign, sound_texts(campaign, principal.texts, index))
+    terms = Terms.of(campaign, sound_texts(campaign, principal.texts, index))
     try:
         number = parse(call.to)
     except InvalidNumber:

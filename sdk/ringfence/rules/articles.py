@@ -51,12 +51,10 @@ L6323_8_1 = Article(
 R223_1 = Article(
     "C. conso., art. R223-1",
     _OPT_IN,
-    "[La durée] ne peut excéder un an à compter de la date de recueil […] ne peut faire l'objet d'un"
-    " renouvellement tacite ni être considéré comme tacitement reconduit.",
+    "[La durée] ne peut excéder un an à compter de la date de recueil […] ne peut faire l'objet"
+    " d'un renouvellement tacite ni être considéré comme tacitement reconduit.",
 )
-R223_3 = Article(
-    "C. conso., art. R223-3", _OPT_IN, "[…] Ce retrait peut être exprimé oralement."
-)
+R223_3 = Article("C. conso., art. R223-3", _OPT_IN, "[…] Ce retrait peut être exprimé oralement.")
 R223_4 = Article(
     "C. conso., art. R223-4", _OPT_IN, "[…] dans les cinq jours ouvrables suivant la demande […]."
 )
@@ -73,18 +71,18 @@ COOLING_OFF = Article(
 DAYS_AND_HOURS = Article(
     "C. conso., art. D223-9 al. 1",
     date(2023, 3, 1),
-    "La sollicitation d'un consommateur par voie téléphonique à des fins de prospection commerciale,"
-    " y compris celle visée à l'article L. 223-5, n'est autorisée d'une part que du lundi au"
-    " vendredi, sauf lorsque ces jours sont fériés en application de l'article L. 3133-1 du code du"
-    " travail, et d'autre part seulement de 10 heures à 13 heures et de 14 heures à 20 heures, ces"
-    " heures correspondant à celles du fuseau horaire du consommateur.",
+    "La sollicitation d'un consommateur par voie téléphonique à des fins de prospection"
+    " commerciale, y compris celle visée à l'article L. 223-5, n'est autorisée d'une part que du"
+    " lundi au vendredi, sauf lorsque ces jours sont fériés en application de l'article L. 3133-1"
+    " du code du travail, et d'autre part seulement de 10 heures à 13 heures et de 14 heures à 20"
+    " heures, ces heures correspondant à celles du fuseau horaire du consommateur.",
 )
 FOUR_IN_THIRTY = Article(
     "C. conso., art. D223-9 al. 3",
     date(2023, 3, 1),
-    "Il est interdit à un même professionnel, directement ou par l'intermédiaire d'un tiers agissant"
-    " pour son compte, de démarcher ou de tenter de démarcher téléphoniquement un même consommateur"
-    " plus de quatre fois au cours d'une période de trente jours calendaires.",
+    "Il est interdit à un même professionnel, directement ou par l'intermédiaire d'un tiers"
+    " agissant pour son compte, de démarcher ou de tenter de démarcher téléphoniquement un même"
+    " consommateur plus de quatre fois au cours d'une période de trente jours calendaires.",
 )
 L221_17 = Article(
     "C. conso., art. L221-17",

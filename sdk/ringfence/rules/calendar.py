@@ -102,9 +102,7 @@ def _holidays(year: int, subdivision: str | None) -> frozenset[date]:
 
 
 @lru_cache(maxsize=1 << 12)
-def next_opening(
-    opening: Opening, territories: tuple[Territory, ...], index: int
-) -> int | None:
+def next_opening(opening: Opening, territories: tuple[Territory, ...], index: int) -> int | None:
     """Give the first instant (Unix seconds) not before quarter *index* at which all are open.
 
     None if there is none within `HORIZON`: the windows of two far territories never meet.

@@ -15,7 +15,7 @@ import msgspec
 from ringfence.decision import Reason, Verdict
 from ringfence.number import InvalidNumber, parse
 from ringfence.row import Ground, date_of, day_of
-from ringfence.rules import articles
+from ringfence.rules import articles as law
 from ringfence.rules.calendar import (
     QUARTER,
     Opening,
@@ -123,24 +123,28 @@ def _opt_in(case: Case) -> bool:
 
 def _refused_on(case: Case) -> int:
     """The latest refusal that still counts: before the opt-in it was over after sixty days."""
-    refused_on = max((r.refused_on for r in case.restraints), default=0)
+    refused_on = case.restraint.refused_on
     if refused_on + REFUSAL_DAYS < case.quarter.first_day and not _opt_in(case):
         return 0
     return refused_on
 
 
 _ENERGY = frozenset(["energy_renovation", "renewable", "renewable_energy"])
+_BANNABLE = _ENERGY | {"housing_adaptation", "cpf"}
 _ENERGY_BANNED_FROM = day_of(date(2020, 7, 26))
 _CPF_BANNED_FROM = day_of(date(2022, 12, 21))
 
 
 def _banned(reading: Reading, case: Case) -> bool:
-    sector, today = case.campaign.sector, case.quarter.last_day
+    sector = case.terms.campaign.sector
+    if sector not in _BANNABLE:
+        return False
+    today = case.quarter.last_day
     if sector in _ENERGY:
         return today >= _ENERGY_BANNED_FROM
     if sector == "housing_adaptation":
         return today >= day_of(reading.housing_adaptation_banned_from)
-    return sector == "cpf" and today >= _CPF_BANNED_FROM
+    return today >= _CPF_BANNED_FROM
 
 
 def _ground(reading: Reading, case: Case, after: int = 0) -> Reason | None:
@@ -156,7 +160,7 @@ def _ground(reading: Reading, case: Case, after: int = 0) -> Reason | None:
     if not banned and ground.consent_from > after and _consent_defect(case) is None:
         return Reason.CONSENT
     asked_on = ground.named_callback_on if banned else ground.callback_on
-    openable = not banned or (case.campaign.sector != "cpf" and _opt_in(case))
+    openable = not banned or (case.terms.campaign.sector != "cpf" and _opt_in(case))
     if openable and asked_on > after and _callback_stands(case, asked_on):
         return Reason.CALLBACK
     return None if after or banned else _exemption(case)
@@ -173,15 +177,15 @@ def _last_callback_day(asked_on: int) -> int:
 
 def _exemption(case: Case) -> Reason | None:
     """Calls that need no ground, unless a machine speaks (CPCE L34-5 needs consent in any case)."""
-    if case.campaign.dial_mode.unattended:
+    if case.terms.unattended:
         return None
-    if case.campaign.sector == "press":
+    if case.terms.campaign.sector == "press":
         return Reason.PRESS
     return None if _opt_in(case) or _on_bloctel(case) else Reason.OPT_OUT_REGIME
 
 
 def _on_bloctel(case: Case) -> bool:
-    return any(r.bloctel_until >= case.quarter.first_day for r in case.restraints)
+    return case.restraint.bloctel_until >= case.quarter.first_day
 
 
 def _consent_defect(case: Case) -> Reason | None:
@@ -191,7 +195,7 @@ def _consent_defect(case: Case) -> Reason | None:
         return Reason.NO_GROUND
     if ground.withdrawn:
         return Reason.CONSENT_WITHDRAWN
-    if case.quarter.last_day > _last_consent_day(ground, case.campaign.sector):
+    if case.quarter.last_day > _last_consent_day(ground, case.terms.campaign.sector):
         return Reason.CONSENT_EXPIRED
     if ground.text not in case.terms.texts:
         return Reason.CONSENT_DEFECTIVE
@@ -217,17 +221,17 @@ def _day_before_anniversary(day: int) -> int:
 
 
 def _sector(reading: Reading, case: Case) -> Answer | None:
-    if not case.campaign.canvassing or not _banned(reading, case):
+    if not case.terms.canvassing or not _banned(reading, case):
         return None
     return None if _ground(reading, case) else _SECTOR_BANNED
 
 
 def _objection(_reading: Reading, case: Case) -> Answer | None:
-    return _OBJECTED if any(r.objected for r in case.restraints) else None
+    return _OBJECTED if case.restraint.objected else None
 
 
 def _refusal(reading: Reading, case: Case) -> Answer | None:
-    if not case.campaign.canvassing:
+    if not case.terms.canvassing:
         return None
     refused_on = _refused_on(case)
     if not refused_on:
@@ -243,8 +247,10 @@ def _refusal(reading: Reading, case: Case) -> Answer | None:
 
 
 def _basis(reading: Reading, case: Case) -> Answer | None:
-    if not case.campaign.canvassing:
-        return _ALLOWED[Reason.BUSINESS if case.campaign.commercial else Reason.NOT_CANVASSING]
+    if not case.terms.canvassing:
+        return _ALLOWED[
+            Reason.BUSINESS if case.terms.campaign.commercial else Reason.NOT_CANVASSING
+        ]
     ground = _ground(reading, case, _refused_on(case))
     if ground is not None:
         return _ALLOWED[ground]
@@ -257,9 +263,9 @@ def _caller_id(reading: Reading, case: Case) -> Answer | None:
     shown = _shown(case.caller_id or "")
     if shown is None:
         return _BARRED
-    if case.campaign.dial_mode.automated and not shown.startswith(reading.callers):
+    if case.terms.automated and not shown.startswith(reading.callers):
         return _BARRED
-    return None if shown in case.campaign.caller_ids else _FOREIGN
+    return None if shown in case.terms.campaign.caller_ids else _FOREIGN
 
 
 _HIDDEN = frozenset(["", "anonymous", "private", "restricted", "unavailable", "unknown"])
@@ -285,7 +291,7 @@ _MAX_CALLER_ID = 64
 
 def _hours(reading: Reading, case: Case) -> Answer | None:
     closed = case.quarter.closed
-    if closed is None or not case.campaign.canvassing or _in_slot(case):
+    if closed is None or not case.terms.canvassing or _in_slot(case):
         return None
     index = int(case.at // QUARTER)
     opens = next_opening(reading.opening, case.territories, index + 1)
@@ -310,9 +316,9 @@ def _in_slot(case: Case) -> bool:
 
 
 def _attempts(reading: Reading, case: Case) -> Answer | None:
-    if not case.campaign.canvassing:
+    if not case.terms.canvassing:
         return None
-    fourth = max((r.attempts[MAX_ATTEMPTS - 1] for r in case.restraints), default=0)
+    fourth = case.restraint.attempts[MAX_ATTEMPTS - 1]
     if not fourth or fourth < case.quarter.first_day - reading.attempt_window:
         return None
     return _defer(Reason.ATTEMPT_LIMIT, case, fourth + reading.attempt_window + 1)
@@ -327,17 +333,27 @@ def _rules(reading: Reading) -> tuple[Rule, ...]:
         return Rule(asks, sources, partial(answer, reading))
 
     return (
-        rule("is the sector banned", _sector, articles.L223_1_5, articles.L6323_8_1, articles.R223_4),
-        rule("did the person object", _objection, articles.GDPR_21),
-        rule("did the person refuse", _refusal, articles.R223_3, articles.COOLING_OFF),
-        rule(
-            "on what ground", _basis,
-            articles.L223_1_1, articles.L223_1_2, articles.L223_1_4, articles.R223_1, articles.R223_3, articles.R223_4, articles.R112_7, articles.L34_5, articles.BLOCTEL,
-        ),
-        rule("which number is shown", _caller_id, articles.L221_17, articles.BARRED_RANGES, articles.ARCEP),
-        rule("which day and hour is it there", _hours, articles.DAYS_AND_HOURS),
-        rule("how often already", _attempts, articles.FOUR_IN_THIRTY),
-    )  # fmt: skip
+        rule("is the sector banned", _sector, law.L223_1_5, law.L6323_8_1, law.R223_4),
+        rule("did the person object", _objection, law.GDPR_21),
+        rule("did the person refuse", _refusal, law.R223_3, law.COOLING_OFF),
+        rule("on what ground", _basis, *_GROUNDS),
+        rule("which number is shown", _caller_id, law.L221_17, law.BARRED_RANGES, law.ARCEP),
+        rule("which day and hour is it there", _hours, law.DAYS_AND_HOURS),
+        rule("how often already", _attempts, law.FOUR_IN_THIRTY),
+    )
+
+
+_GROUNDS = (
+    law.L223_1_1,
+    law.L223_1_2,
+    law.L223_1_4,
+    law.R223_1,
+    law.R223_3,
+    law.R223_4,
+    law.R112_7,
+    law.L34_5,
+    law.BLOCTEL,
+)
 
 
 @lru_cache

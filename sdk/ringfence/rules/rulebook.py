@@ -54,30 +54,34 @@ class Article(msgspec.Struct, frozen=True):
     """The sentence applied, in French; empty for a choice that is the product's own."""
 
 
-class Terms(msgspec.Struct, frozen=True):
+class Terms(msgspec.Struct, frozen=True, gc=False):
     """A campaign as the rules see it, with what is worked out once for all its calls."""
 
     campaign: Campaign
     texts: frozenset[int]
     """Indices of the consent texts on which its calls can rest."""
+    canvassing: bool
+    automated: bool
+    unattended: bool
+
+    @classmethod
+    def of(cls, campaign: Campaign, texts: frozenset[int]) -> "Terms":
+        mode = campaign.dial_mode
+        return cls(campaign, texts, campaign.canvassing, mode.automated, mode.unattended)
 
 
 class Case(msgspec.Struct, frozen=True, gc=False):
     """All that a rule may look at: the question, what is known, and the moment."""
 
     terms: Terms
-    number: Number
     caller_id: str | None
     territories: tuple[Territory, ...]
     ground: Ground
-    restraints: Sequence[Restraint]
+    restraint: Restraint
+    """Of the number; where the consumer is known too, whichever of the two restrains more."""
     at: float
     """Unix seconds."""
     quarter: Quarter
-
-    @property
-    def campaign(self) -> Campaign:
-        return self.terms.campaign
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -104,7 +108,7 @@ class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[Rule, ...]
     opening: Opening
 
-    def case(  # noqa: PLR0913 - the six inputs of a decision, side by side
+    def case(
         self,
         terms: Terms,
         call: Call,
@@ -115,7 +119,21 @@ class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Case:
         territories = call.territories(number)
         now = quarter(self.opening, territories, int(at // QUARTER))
-        return Case(terms, number, call.caller_id, territories, ground, restraints, at, now)
+        restraint = restraints[0] if len(restraints) == 1 else _strictest(restraints)
+        return Case(terms, call.caller_id, territories, ground, restraint, at, now)
+
+
+def _strictest(restraints: Sequence[Restraint]) -> Restraint:
+    """Of what restrains a number and a consumer, the stricter of each.
+
+    Attempts are counted for each by itself: the newest of one are never added to those of another.
+    """
+    return Restraint(
+        refused_on=max((r.refused_on for r in restraints), default=0),
+        objected=any(r.objected for r in restraints),
+        attempts=max((r.attempts for r in restraints), key=lambda a: a[::-1], default=(0, 0, 0, 0)),
+        bloctel_until=max((r.bloctel_until for r in restraints), default=0),
+    )
 
 
 def decide(  # noqa: PLR0913 - the design's signature: all a decision depends on, nothing hidden
@@ -208,4 +226,3 @@ def _retry_at(rulebook: Rulebook, case: Case, answer: Answer) -> datetime | None
         if answer.verdict is Verdict.DENY:
             return None
     return None
-
