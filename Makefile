@@ -48,6 +48,7 @@ clean:  ## remove what these targets made
 
 peers:
 	scripts/install debian mosquitto debootstrap
+	scripts/asterisk-root
 
 .venv/.installed: pyproject.toml
 	scripts/install package

@@ -1,3 +1,53 @@
-"""Decide inside the dialer, from memory, whether a call may be placed, and prove it later."""
+"""A call gate in the dialer: may this call be placed, now, to this person, for this principal?"""
 
-__all__: list[str] = []
+from ringfence.call import Call, Outcome
+from ringfence.config import ConfigError
+from ringfence.decision import Decision, Origin, Reason, Verdict
+from ringfence.event import (
+    Attempt,
+    AttemptCancelled,
+    Bloctel,
+    Callback,
+    Consent,
+    Contract,
+    ContractEnded,
+    Objection,
+    ObjectionLifted,
+    Refusal,
+    Slot,
+    Withdrawal,
+)
+from ringfence.gate import Gate
+from ringfence.number import InvalidNumber
+from ringfence.outbox import OutboxError
+from ringfence.permit import Permit
+from ringfence.status import PrincipalStatus, Readiness, Status
+
+__all__ = [
+    "Attempt",
+    "AttemptCancelled",
+    "Bloctel",
+    "Call",
+    "Callback",
+    "ConfigError",
+    "Consent",
+    "Contract",
+    "ContractEnded",
+    "Decision",
+    "Gate",
+    "InvalidNumber",
+    "Objection",
+    "ObjectionLifted",
+    "Origin",
+    "OutboxError",
+    "Outcome",
+    "Permit",
+    "PrincipalStatus",
+    "Readiness",
+    "Reason",
+    "Refusal",
+    "Slot",
+    "Status",
+    "Verdict",
+    "Withdrawal",
+]

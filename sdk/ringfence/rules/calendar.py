@@ -13,10 +13,19 @@ import holidays
 import msgspec
 
 from ringfence.decision import Reason
-from ringfence.number import Territory
+from ringfence.number import DEPARTMENTS, Territory
 from ringfence.row import day_of
 
-__all__ = ["QUARTER", "Opening", "Quarter", "midnight", "next_opening", "quarter", "workday_after"]
+__all__ = [
+    "QUARTER",
+    "Opening",
+    "Quarter",
+    "midnight",
+    "next_opening",
+    "prepare",
+    "quarter",
+    "workday_after",
+]
 
 QUARTER = 900
 """Seconds."""
@@ -120,6 +129,14 @@ def next_opening(opening: Opening, territories: tuple[Territory, ...], index: in
                 return start
         day += timedelta(days=1)
     return None
+
+
+def prepare(opening: Opening, at: float) -> None:
+    """Read from disk what decisions will need: the clocks and holidays of all territories."""
+    index = int(at // QUARTER)
+    for territory in set(DEPARTMENTS.values()):
+        quarter(opening, (territory,), index)
+        next_opening(opening, (territory,), index)
 
 
 def midnight(territories: tuple[Territory, ...], day: date) -> int:

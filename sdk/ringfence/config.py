@@ -1,0 +1,130 @@
+"""Configuration: TOML to values. One file serves gate and ledger; each reads its own tables."""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from ringfence.campaign import Campaign, Text
+from ringfence.mqtt import Broker
+from ringfence.number import Keyring
+from ringfence.replica import Patience
+from ringfence.rules.rulebook import Interpretation
+
+__all__ = ["ConfigError", "GateSettings", "LedgerSettings", "Settings", "load"]
+
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,48}$")]
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; names file, place and value."""
+
+
+class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[gate]`."""
+
+    id: Name
+    """Names this gate among all gates of the ledger: no two may share it."""
+    data: Path
+    """Folder for the outbox and the tables; relative to the configuration file."""
+    principals: Annotated[list[Name], msgspec.Meta(min_length=1)]
+    interpretation: Interpretation = Interpretation.CONSERVATIVE
+    durability: Literal["process", "fsync"] = "process"
+    """What `admit` waits for: `process` survives a killed process, `fsync` a power cut."""
+    patience: Patience = Patience()
+
+
+class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[ledger]`."""
+
+    database: Path
+    """The SQLite file; relative to the configuration file."""
+    heartbeat: Annotated[float, msgspec.Meta(gt=0, le=30)] = 2.0
+    """Seconds between two heads."""
+
+
+class PrincipalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table `[principals.<name>]`: the secret for who makes keys, the texts for the ledger."""
+
+    secret: str | None = None
+    """Hexadecimal, 16 to 64 bytes."""
+    secret_file: Path | None = None
+    texts: dict[Name, Text] = {}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    broker: Broker = Broker()
+    gate: GateSettings | None = None
+    ledger: LedgerSettings | None = None
+    principals: dict[Name, PrincipalSettings] = {}
+    campaigns: dict[Name, Campaign] = {}
+
+    def keyring(self, principal: str) -> Keyring:
+        """Make the principal's keyring. Raises `ConfigError`."""
+        known = self.principals.get(principal)
+        if known is None:
+            msg = f"no table [principals.{principal}]"
+            raise ConfigError(msg)
+        secret = known.secret
+        if secret is None and known.secret_file is not None:
+            try:
+                secret = known.secret_file.read_text(encoding="ascii").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                msg = f"principals.{principal}.secret_file: {error}"
+                raise ConfigError(msg) from error
+        if secret is None:
+            msg = f"principals.{principal} has neither `secret` nor `secret_file`"
+            raise ConfigError(msg)
+        try:
+            return Keyring(bytes.fromhex(secret))
+        except ValueError as error:
+            msg = f"principals.{principal}: the secret is 16 to 64 bytes in hexadecimal"
+            raise ConfigError(msg) from error
+
+
+def load(path: Path) -> Settings:
+    """Read a configuration. Raises `ConfigError`, which names the file and the key."""
+    try:
+        settings = msgspec.toml.decode(path.read_bytes(), type=Settings, dec_hook=_path)
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
+        raise ConfigError(msg) from error
+    except (msgspec.DecodeError, ValueError) as error:
+        msg = f"{path}: {error}"
+        raise ConfigError(msg) from error
+    for name, campaign in settings.campaigns.items():
+        if campaign.principal not in settings.principals:
+            msg = f"{path}: campaigns.{name}: no table [principals.{campaign.principal}]"
+            raise ConfigError(msg)
+    return _resolved(settings, path.absolute().parent)
+
+
+def _path(kind: type, text: object) -> Path:
+    if kind is Path and isinstance(text, str):
+        return Path(text)
+    msg = f"expected a path, got {text!r}"
+    raise ValueError(msg)
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def _resolved(settings: Settings, folder: Path) -> Settings:
+    """Read relative paths from the folder of the file that names them."""
+    principals = {
+        name: _with(p, secret_file=p.secret_file and folder / p.secret_file)
+        for name, p in settings.principals.items()
+    }
+    gate, ledger = settings.gate, settings.ledger
+    return _with(
+        settings,
+        principals=principals,
+        gate=gate and _with(gate, data=folder / gate.data),
+        ledger=ledger and _with(ledger, database=folder / ledger.database),
+    )
+
+
+def _with(struct: S, **changes: object) -> S:
+    return msgspec.structs.replace(struct, **changes)

@@ -1,0 +1,239 @@
+"""Carries a gate's events to the ledger until the ledger says it holds them.
+
+An event is in the outbox, on disk, before anyone is told it was taken, and stays there until a
+log batch or a reply names it. What the broker confirms moves nothing.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from ringfence.event import AnyEvent, Event
+from ringfence.mqtt import AnyLink, LinkDown
+from ringfence.outbox import Entry, Outbox, OutboxError
+from ringfence.wire import MAX_MESSAGE, Ask, Topic, encode, encode_report
+
+__all__ = ["Courier"]
+
+log = logging.getLogger(__name__)
+
+RESEND = 5.0
+"""Seconds after which an event that is still not confirmed is sent again."""
+
+WINDOW = 4096
+"""Events sent and not confirmed, at most: a ledger that comes back is not flooded."""
+
+MAX_ASKS = 256
+
+MENDING = 0.25
+"""Seconds between two looks at an outbox that cannot be written."""
+
+_REPORT = MAX_MESSAGE - 1024
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(AnyEvent)
+
+
+class Courier:
+    """The outbox of a gate and what carries it away."""
+
+    def __init__(self, gate: str, path: Path) -> None:
+        self._gate = gate
+        self._path = path
+        self._outbox: Outbox | None = None
+        self._unwritten: list[Entry] = []
+        self._sent: dict[str, float] = {}
+        self._rejected: set[str] = set()
+        self._asks: deque[tuple[str, Ask]] = deque(maxlen=MAX_ASKS)
+        self._wake = anyio.Event()
+        self._synced = anyio.Event()
+        self._sync_wanted = anyio.Event()
+        self.writable = True
+
+    # --- the outbox ---------------------------------------------------------------------------
+
+    def open(self) -> list[tuple[str, Event]]:
+        """Open the outbox; give what it holds, by principal. Raises `OutboxError`."""
+        self._outbox = Outbox.open(self._path)
+        if self._outbox.recovered:
+            log.warning("outbox %s: cut back by %d bytes", self._path, self._outbox.recovered)
+        return [(e.principal, _decoder.decode(e.payload)) for e in self._outbox.pending()]
+
+    def close(self) -> None:
+        if self._outbox is not None:
+            self._outbox.close()
+            self._outbox = None
+
+    @property
+    def pending(self) -> int:
+        held = 0 if self._outbox is None else len(self._outbox)
+        return held + len(self._unwritten)
+
+    @property
+    def rejected(self) -> int:
+        return len(self._rejected)
+
+    def take(self, principal: str, events: Iterable[Event], *, keep: bool = False) -> None:
+        """Write sealed events; they are with the operating system when this returns.
+
+        Raises `OutboxError` if they cannot be written. With *keep* they are then held in memory and
+        written as soon as that works: what a person said is not forgotten for a full disk.
+        """
+        entries = [Entry(e.id, principal, _encoder.encode(e)) for e in events]
+        try:
+            self._open_outbox().put(*entries)
+        except OutboxError:
+            self.writable = False
+            if keep:
+                self._unwritten.extend(entries)
+            raise
+        self.writable = True
+        self._wake.set()
+
+    async def mend(self) -> None:
+        """Run beside the gate: while the outbox cannot be written, try again; keep its file small.
+
+        A file whose fsync failed is opened anew: what the system says of it afterwards means
+        nothing.
+        """
+        while True:
+            await anyio.sleep(MENDING)
+            if self._outbox is None:
+                continue
+            try:
+                if not self.writable:
+                    await anyio.to_thread.run_sync(self._reopen)
+                    self._outbox.put(*self._unwritten)
+                    self._unwritten.clear()
+                    self.writable = True
+                    self._wake.set()
+                elif self._outbox.needs_compaction:
+                    await anyio.to_thread.run_sync(self._outbox.compact)
+            except OutboxError as error:
+                log.warning("outbox %s: %s", self._path, error)
+
+    def _reopen(self) -> None:
+        """Open the outbox anew, with all that it holds in memory. Raises `OutboxError`."""
+        held = self._open_outbox()
+        pending = list(held.pending())
+        held.close()
+        self._outbox = Outbox.open(self._path)
+        self._outbox.put(*pending)
+        self._outbox.probe()
+
+    def confirm(self, ids: Iterable[str]) -> None:
+        """The ledger holds these events."""
+        known = [name for name in ids if name in self._sent or name in self._open_outbox()]
+        if not known:
+            return
+        self._open_outbox().confirm(known)
+        for name in known:
+            self._sent.pop(name, None)
+            self._rejected.discard(name)
+        self._wake.set()
+
+    def reject(self, name: str, reason: str) -> None:
+        """The ledger will not take this event; it stays in the outbox for a person to look at."""
+        if name in self._open_outbox():
+            log.error("the ledger rejected event %s: %s", name, reason)
+            self._rejected.add(name)
+            self._sent.pop(name, None)
+
+    def _open_outbox(self) -> Outbox:
+        if self._outbox is None:
+            msg = f"the outbox {self._path} is not open"
+            raise OutboxError(msg)
+        return self._outbox
+
+    # --- waiting for the disk -----------------------------------------------------------------
+
+    async def sync(self) -> None:
+        """Wait until what was taken before is on the disk. Raises `OutboxError`."""
+        synced = self._synced
+        self._sync_wanted.set()
+        await synced.wait()
+        if not self.writable:
+            msg = f"the outbox {self._path} could not be brought to the disk"
+            raise OutboxError(msg)
+
+    async def sync_for_all(self) -> None:
+        """Run beside the gate: one fsync serves all who waited while the last one ran."""
+        while True:
+            await self._sync_wanted.wait()
+            self._sync_wanted = anyio.Event()
+            served, self._synced = self._synced, anyio.Event()
+            try:
+                await anyio.to_thread.run_sync(self._open_outbox().sync)
+            except OutboxError:
+                self.writable = False
+            served.set()
+
+    # --- sending ------------------------------------------------------------------------------
+
+    def ask(self, principal: str, question: Ask) -> None:
+        self._asks.append((principal, question))
+        self._wake.set()
+
+    def link_is_up(self) -> None:
+        """Send everything again: what was under way when the link broke may be lost."""
+        self._sent.clear()
+        self._wake.set()
+
+    async def carry(self, link: AnyLink) -> None:
+        """Run beside the gate: send questions and events, and again what is not confirmed."""
+        while True:
+            with anyio.move_on_after(RESEND / 5):
+                await self._wake.wait()
+            self._wake = anyio.Event()
+            try:
+                await self._send(link)
+            except LinkDown:
+                continue
+
+    async def _send(self, link: AnyLink) -> None:
+        while self._asks:
+            principal, question = self._asks.popleft()
+            await link.publish(str(Topic(principal, "ask")), encode(question))
+        due = self._due()
+        for principal in sorted({entry.principal for entry in due}):
+            await self._report(link, principal, [e for e in due if e.principal == principal])
+
+    def _due(self) -> list[Entry]:
+        now = anyio.current_time()
+        late = [name for name, sent in self._sent.items() if now - sent > RESEND]
+        for name in late:
+            del self._sent[name]
+        due: list[Entry] = []
+        if self._outbox is None:
+            return due
+        for entry in self._outbox.pending():
+            if len(self._sent) + len(due) >= WINDOW:
+                break
+            if entry.id not in self._sent and entry.id not in self._rejected:
+                due.append(entry)
+        return due
+
+    async def _report(self, link: AnyLink, principal: str, entries: list[Entry]) -> None:
+        topic = str(Topic(principal, "in"))
+        for some in _in_reports(entries):
+            payload = encode_report(self._gate, [entry.payload for entry in some])
+            now = anyio.current_time()
+            self._sent.update((entry.id, now) for entry in some)
+            await link.publish(topic, payload)
+
+
+def _in_reports(entries: list[Entry]) -> Iterable[list[Entry]]:
+    some: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if some and size + len(entry.payload) > _REPORT:
+            yield some
+            some, size = [], 0
+        some.append(entry)
+        size += len(entry.payload)
+    if some:
+        yield some

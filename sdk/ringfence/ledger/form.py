@@ -1,0 +1,209 @@
+"""How one line of a sheet is read: fields to a sealed event, or the reason why not.
+
+The number becomes a key here and goes no further. The id is made of what was said, so that the
+same statement, however its line is written, is the same event each time it is read.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
+from enum import StrEnum
+from functools import lru_cache
+from hashlib import blake2b
+
+import msgspec
+
+from ringfence.event import AnyEvent, Keys, Withdrawal
+from ringfence.ledger.columns import Columns
+from ringfence.ledger.moment import IN_FUTURE, BadDate, Moment, read_day, read_moment
+from ringfence.number import METROPOLE, InvalidNumber, Keyring, Territory, parse
+
+__all__ = ["KINDS", "BadLine", "Form", "Kind"]
+
+SOURCE = "import"
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What lines of one kind must state beside number and date, and what they may."""
+
+    name: str
+    needs: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("number", "date", *self.needs)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("consent", needs=("text", "purpose"), takes=("until",)),
+        Kind("withdrawal", needs=("purpose",)),
+        Kind("refusal"),
+        Kind("objection"),
+        Kind("contract", needs=("purpose",), takes=("until",)),
+        Kind("contract_ended", needs=("purpose",)),
+        Kind("bloctel", needs=("until",)),
+    )
+}
+
+
+class Fault(StrEnum):
+    """Why a line is not taken, beside what dates may be and what is missing."""
+
+    NUMBER = "not a telephone number"
+    DESTINATION = "not a French number"
+    TEXT = "no such text"
+    PURPOSE = "not the name of a purpose"
+    SPARE = "more fields than the header names"
+    BACKWARDS = "it ends before it begins"
+
+
+class BadLine(ValueError):  # noqa: N818 - what it is
+    """A line that is not taken: why, in words that all such lines share, and the value."""
+
+    def __init__(self, why: str, value: str = "") -> None:
+        super().__init__(f"{why}: {value!r}" if value else why)
+        self.why = why
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What many lines have in common."""
+
+    event: AnyEvent
+    purpose: str
+    """Of a ground."""
+    until: date | None
+    words: str
+    """For the id."""
+
+
+class Form:
+    """Reads the lines of one sheet.
+
+    *texts* are the consent texts that are registered, and what lies ahead of *now* is a slip.
+    Raises `BadLine` for what is given for every line and no line could say.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        keyring: Keyring,
+        *,
+        principal: str,
+        columns: Columns,
+        texts: Collection[str],
+        now: datetime,
+    ) -> None:
+        self._kind = kind
+        self._keyring = keyring
+        self._columns = columns
+        self._texts = texts
+        self._now = now
+        self._words = f"1\x1f{principal}\x1f{kind.name}"
+        self._restrains = "purpose" not in kind.needs
+        self._said = lru_cache(maxsize=4096)(self._read_said)
+        self._check(columns.given)
+
+    def read(self, fields: Sequence[str]) -> AnyEvent:
+        """Give the sealed event that a line states. Raises `BadLine`."""
+        if self._columns.spare(fields):
+            raise BadLine(Fault.SPARE)
+        text, written, *rest = self._columns.cells(fields)
+        try:
+            number = parse(_plain(text))
+        except InvalidNumber as error:
+            raise BadLine(Fault.NUMBER if text else "no number", text) from error
+        if not number.territories:
+            raise BadLine(Fault.DESTINATION, text)
+        moment = self._read_moment(written, number.territories)
+        said = self._said(*rest)
+        if said.until is not None and said.until < moment.on:
+            raise BadLine(Fault.BACKWARDS, said.until.isoformat())
+        key = self._key(number.e164, said.purpose)
+        words = f"{self._words}\x1f{key}\x1f{moment.at.timestamp()}\x1f{said.words}"
+        return msgspec.structs.replace(
+            said.event,
+            id=blake2b(words.encode(), digest_size=16).hexdigest(),
+            at=min(moment.at, self._now),
+            on=moment.on,
+            keys=Keys(purpose=key) if said.purpose else Keys(number=key),
+        )
+
+    def _key(self, e164: str, purpose: str) -> int:
+        return self._keyring.purpose(e164, purpose) if purpose else self._keyring.number(e164)
+
+    def _read_moment(self, text: str, territories: tuple[Territory, ...]) -> Moment:
+        try:
+            moment = read_moment(text, territories, latest=self._restrains)
+        except BadDate as error:
+            raise BadLine(error.args[0] if text else "no date", text) from error
+        # A date without a time is noon, and today's noon may be still to come.
+        if moment.earliest > self._now:
+            raise BadLine(IN_FUTURE, text)
+        return moment
+
+    def _id(self, key: int, at: datetime, words: str) -> str:
+        message = f"{self._words}\x1f{key}\x1f{at.isoformat()}\x1f{words}"
+        return blake2b(message.encode(), digest_size=16).hexdigest()
+
+    def _read_said(self, text: str, purpose: str, until: str) -> _Said:
+        """Read what depends neither on the person nor on the day."""
+        cells = {"text": text, "purpose": purpose, "until": until}
+        stated = {r: cells[r] for r in (*self._kind.needs, *self._kind.takes) if cells[r]}
+        for role in self._kind.needs:
+            if role not in stated:
+                why = f"no {role}"
+                raise BadLine(why)
+        about = stated.pop("purpose", "")
+        if about:
+            _check_purpose(about)
+        if "text" in stated:
+            self._look_up(text)
+        end = _read_end(until) if "until" in stated else None
+        said = {**stated, "until": end} if end else stated
+        event: AnyEvent = msgspec.convert(
+            {"kind": self._kind.name, "source": SOURCE, **said}, AnyEvent
+        )
+        return _Said(event, about, end, f"{stated.get('text', '')}\x1f{end or ''}")
+
+    def _look_up(self, text: str) -> None:
+        if text not in self._texts:
+            raise BadLine(Fault.TEXT, text)
+
+    def _check(self, given: Mapping[str, str]) -> None:
+        if "text" in given:
+            self._look_up(given["text"])
+        if "until" in given:
+            _read_end(given["until"])
+        if "purpose" in given:
+            _check_purpose(given["purpose"])
+        if "date" in given:
+            self._read_moment(given["date"], (METROPOLE,))
+
+
+def _read_end(text: str) -> date:
+    try:
+        return read_day(text)
+    except BadDate as error:
+        raise BadLine(error.args[0], text) from error
+
+
+def _check_purpose(purpose: str) -> None:
+    try:
+        Withdrawal(purpose=purpose)
+    except ValueError as error:
+        raise BadLine(Fault.PURPOSE, purpose) from error
+
+
+_BETWEEN = str.maketrans("", "", " .-\u00a0\u202f")
+_PREFIXES = {10: ("0",), 12: ("+33",), 13: ("0033",)}
+
+
+def _plain(text: str) -> str:
+    """Write a French number in E.164, if it plainly is one: `parse` reads that form much faster."""
+    digits = text.translate(_BETWEEN)
+    for prefix in _PREFIXES.get(len(digits), ()):
+        if digits.startswith(prefix) and digits[len(prefix)] != "0":
+            return f"+33{digits[len(prefix) :]}"
+    return text

@@ -1,0 +1,150 @@
+"""Brings the statements of a sheet into a ledger, a batch at a time.
+
+A line that cannot be taken stops nothing: it is put aside with its reason. What was taken before,
+in this run or another, is known by its id and not taken again.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from ringfence.event import AnyEvent
+from ringfence.ledger.form import BadLine, Form
+from ringfence.ledger.rejects import Reject, Rejects
+from ringfence.ledger.sheet import Record, Sheet
+
+__all__ = ["Importer", "Receipt", "Sink", "SinkError", "Tally"]
+
+
+class SinkError(Exception):
+    """Events did not reach the ledger, and will not; says why."""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of events, all of them."""
+
+    stored: int
+    known: int
+    """Held before, or sent twice."""
+    rejected: dict[str, str]
+    """Reasons, by id."""
+    change: int
+    """The latest change among them."""
+
+
+class Sink(Protocol):
+    """A way into a ledger."""
+
+    texts: frozenset[str]
+    """Consent texts that the ledger has registered."""
+    batch: int
+    """As many events as one `send` carries best."""
+    lanes: int
+    """As many calls of `send` may run at once."""
+
+    async def send(self, events: Sequence[AnyEvent]) -> Receipt:
+        """Return when the ledger holds all events or has turned them away. Raises `SinkError`."""
+
+
+class Tally(msgspec.Struct):
+    """How far an import is."""
+
+    read: int = 0
+    imported: int = 0
+    known: int = 0
+    whys: Counter[str] = msgspec.field(default_factory=Counter)
+    """Rejected lines, by reason."""
+
+    @property
+    def rejected(self) -> int:
+        return self.whys.total()
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    records: list[Record]
+    """Of the events."""
+    events: list[AnyEvent]
+    rejects: list[Reject]
+    position: int
+
+
+class Importer:
+    """One import of one sheet.
+
+    *tally* is kept up to date; *told* is called when it was, with the bytes that were settled.
+    """
+
+    def __init__(
+        self,
+        sheet: Sheet,
+        form: Form,
+        sink: Sink,
+        rejects: Rejects,
+        *,
+        tally: Tally,
+        told: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._tally = tally
+        self._sheet = sheet
+        self._form = form
+        self._sink = sink
+        self._rejects = rejects
+        self._told = told
+        self._writing = anyio.Lock()
+
+    async def run(self) -> None:
+        """Import all of the sheet. Raises `SinkError` and `OSError`, in a group.
+
+        What the tally holds then is in the ledger, or in the file of rejects.
+        """
+        records = self._sheet.records()
+        lanes = anyio.Semaphore(self._sink.lanes)
+        async with anyio.create_task_group() as tasks:
+            while batch := await anyio.to_thread.run_sync(self._read, records):
+                await lanes.acquire()
+                tasks.start_soon(self._settle, batch, lanes, name="batch")
+
+    def _read(self, records: Iterator[Record]) -> _Batch | None:
+        good: list[Record] = []
+        events: list[AnyEvent] = []
+        rejects: list[Reject] = []
+        read = self._form.read
+        for record in islice(records, self._sink.batch):
+            if record.fault:
+                rejects.append(Reject(record, record.fault, record.fault))
+                continue
+            try:
+                events.append(read(record.fields))
+                good.append(record)
+            except BadLine as error:
+                rejects.append(Reject(record, error.why, str(error)))
+        if not events and not rejects:
+            return None
+        return _Batch(good, events, rejects, self._sheet.position)
+
+    async def _settle(self, batch: _Batch, lanes: anyio.Semaphore) -> None:
+        receipt = await self._sink.send(batch.events)
+        rejects = [*batch.rejects, *_turned_away(batch, receipt)]
+        rejects.sort(key=lambda reject: reject.record.line)
+        async with self._writing:
+            await anyio.to_thread.run_sync(self._rejects.add, rejects)
+        self._tally.read += len(batch.events) + len(batch.rejects)
+        self._tally.imported += receipt.stored
+        self._tally.known += receipt.known
+        self._tally.whys.update(reject.why for reject in rejects)
+        self._told(batch.position)
+        lanes.release()
+
+
+def _turned_away(batch: _Batch, receipt: Receipt) -> Iterator[Reject]:
+    if not receipt.rejected:
+        return
+    for record, event in zip(batch.records, batch.events, strict=True):
+        reason = receipt.rejected.get(event.id)
+        if reason is not None:
+            yield Reject(record, "turned away by the ledger", reason)

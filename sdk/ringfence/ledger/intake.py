@@ -1,0 +1,154 @@
+"""Takes events in: turns away what is malformed, passes over what is known, stores the rest.
+
+Blocking and for one thread at a time; what it gives back is applied and published by its caller.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from ringfence.event import AnyEvent, Event
+from ringfence.ledger.sequencer import MAX_BATCH, Sequencer, keys_of, objection_to
+from ringfence.ledger.store import Batch, Store
+from ringfence.wire import Known, Rejected, Reply, WireError, event_id, read_event, read_report
+
+__all__ = ["Answer", "Intake", "Received", "Taken", "read"]
+
+MAX_REASON = 500
+"""Characters of a reason: it quotes what came, which may be as long as a message."""
+
+MAX_NAME = 64
+"""Likewise, of the id of what is turned away for having none that could be taken."""
+
+
+class Received(msgspec.Struct, frozen=True):
+    """An event as it came: readable, or with the reason why not."""
+
+    principal: str
+    sender: str
+    event: AnyEvent | None
+    id: str
+    error: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What one sender is told."""
+
+    principal: str
+    sender: str
+    reply: Reply
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What a call of `take` stored, in order, and whom to answer."""
+
+    batches: list[Batch]
+    answers: list[Answer]
+
+
+def read(principal: str, payload: bytes) -> list[Received]:
+    """Read what came on a principal's topic `in`; never raises for what it holds."""
+    try:
+        sender, events, json = read_report(payload)
+    except WireError as error:
+        return [Received(principal, "", None, "", str(error))]
+    received = []
+    for data in events:
+        try:
+            event = read_event(data, json=json)
+        except WireError as error:
+            name = event_id(data, json=json)
+            received.append(Received(principal, sender, None, name, str(error)))
+        else:
+            received.append(Received(principal, sender, event, event.id))
+    return received
+
+
+class Intake:
+    """Validates, numbers and stores."""
+
+    def __init__(self, store: Store, sequencers: Mapping[str, Sequencer]) -> None:
+        self._store = store
+        self._sequencers = sequencers
+
+    def take(self, received: Sequence[Received], now: datetime) -> Taken:
+        """Store what is good and new. It is on the disk when this returns.
+
+        Raises `sqlite3.Error` if that failed; then nothing was stored.
+        """
+        by_principal: dict[str, list[Received]] = defaultdict(list)
+        for one in received:
+            by_principal[one.principal].append(one)
+        taken = Taken([], [])
+        for principal, some in by_principal.items():
+            self._plan(principal, some, now, taken)
+        if taken.batches:
+            self._store.commit(taken.batches)
+        return taken
+
+    def apply(self, taken: Taken) -> None:
+        """Make what was stored part of the tables; on the thread that reads them."""
+        for batch in taken.batches:
+            self._sequencers[batch.principal].apply(batch.log)
+
+    def _plan(self, principal: str, received: list[Received], now: datetime, taken: Taken) -> None:
+        """Sort what came for one principal into what is turned away, known, and new."""
+        sequencer = self._sequencers[principal]
+        sound: list[tuple[Received, Event]] = []
+        for one in received:
+            reason = one.error
+            if one.event is not None:
+                reason = objection_to(one.event, principal, sequencer.config, now) or ""
+            if one.event is None or reason:
+                taken.answers.append(_turned_away(one, reason))
+            else:
+                sound.append((one, one.event))
+        known = self._store.known(principal, {one.id for one, _ in sound})
+        fresh: dict[str, Event] = {}
+        again: dict[str, list[str]] = defaultdict(list)
+        for one, event in sound:
+            before = known[one.id][1] if one.id in known else fresh.setdefault(one.id, event)
+            if not _same(event, before):
+                reason = f"{event.kind} {one.id}: the id is that of another event, a {before.kind}"
+                taken.answers.append(_turned_away(one, reason))
+            elif one.id in known:
+                again[one.sender].append(one.id)
+        seqs = {name: seq for name, (seq, _) in known.items()}
+        taken.answers.extend(_known(principal, self._store.epoch, again, seqs))
+        taken.batches.extend(self._number(principal, sequencer, list(fresh.values())))
+
+    def _number(self, principal: str, sequencer: Sequencer, events: list[Event]) -> Iterator[Batch]:
+        keys = {key for event in events for key in keys_of(event)}
+        history = {key: list(told) for key, told in self._store.history(principal, keys).items()}
+        after = sequencer.seq
+        for start in range(0, len(events), MAX_BATCH):
+            some = events[start : start + MAX_BATCH]
+            log = sequencer.plan(some, history, after=after)
+            yield Batch(principal, log, some)
+            after = log.last
+            for event in some:
+                for key in keys_of(event):
+                    history.setdefault(key, []).append(event)
+
+
+def _turned_away(one: Received, reason: str) -> Answer:
+    rejected = Rejected(one.id[:MAX_NAME], reason[:MAX_REASON])
+    return Answer(one.principal, one.sender, rejected)
+
+
+def _same(event: Event, other: Event) -> bool:
+    """Whether both are one event, told twice; instant and source may have been told in two ways."""
+    return (event.kind, event.keys) == (other.kind, other.keys)
+
+
+def _known(
+    principal: str, epoch: int, again: Mapping[str, list[str]], seqs: Mapping[str, int]
+) -> Iterator[Answer]:
+    """Tell each sender which of its events were stored before."""
+    for sender, ids in again.items():
+        for start in range(0, len(ids), MAX_BATCH):
+            some = ids[start : start + MAX_BATCH]
+            known = Known(epoch, max(seqs[name] for name in some), some)
+            yield Answer(principal, sender, known)

@@ -1,0 +1,99 @@
+"""Dates as they are written in France: text to an instant, and to the consumer's date.
+
+Nothing is guessed. Days come before months, years have four digits, and what is written in another
+way is an error.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, time
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ringfence.number import METROPOLE, Territory
+from ringfence.row import day_in
+
+__all__ = ["IN_FUTURE", "BadDate", "Moment", "read_day", "read_moment"]
+
+IN_FUTURE = "a date in the future"
+FIRST_YEAR = 2016
+"""The opposition list opened in June 2016; an earlier year is a slip, not a consent to calls."""
+
+# At noon it is the same date in all of France, so that no reader in another territory sees another
+# day. And two lists that give dates alone agree on the instant, where of two statements the one
+# that restrains wins.
+NOON = time(12)
+
+LAST_YEAR = 2199
+"""As far as the days of a row reach."""
+
+_CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
+_OFFSET = r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+_ISO = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]({_CLOCK}){_OFFSET})?")
+_FRENCH = re.compile(rf"([0-9]{{2}})([/.-])([0-9]{{2}})\2([0-9]{{4}})(?:[T ]({_CLOCK}))?")
+
+
+class BadDate(ValueError):  # noqa: N818 - what it is
+    """No date that can be meant. The arguments are why, and the text."""
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """When something was said."""
+
+    at: datetime
+    on: date
+    """The consumer's date."""
+    earliest: datetime
+    """The same as *at* where a time was written, else when the day began."""
+
+
+@lru_cache(maxsize=1 << 16)
+def read_moment(text: str, territories: tuple[Territory, ...], *, latest: bool) -> Moment:
+    """Read a date, or a date and time.
+
+    Without an offset from UTC it is what the consumer's clock showed, and without a time it is
+    noon. Where the territories of a number keep several clocks, *latest* chooses: a restraint is
+    of the latest instant, a ground of the earliest. Raises `BadDate`.
+    """
+    written, timed = _read(text)
+    day = written.date()
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        why = IN_FUTURE if day.year > FIRST_YEAR else f"a date before {FIRST_YEAR}"
+        raise BadDate(why, text)
+    choose: Callable[[Iterable[datetime]], datetime] = max if latest else min
+    zones = [t.zone for t in territories or (METROPOLE,)]
+    if written.tzinfo is not None:
+        at = written.astimezone(UTC)
+        dates = [day_in(zone, at) for zone in zones]
+        return Moment(at, max(dates) if latest else min(dates), at)
+    at = choose(_instants(day, written.time() if timed else NOON, zones))
+    return Moment(at, day, at if timed else min(_instants(day, time(0), zones)))
+
+
+@lru_cache(maxsize=1 << 14)
+def read_day(text: str) -> date:
+    """Read a date; a time behind it is passed over. Raises `BadDate`."""
+    return _read(text)[0].date()
+
+
+def _read(text: str) -> tuple[datetime, bool]:
+    """Give what is written, with an offset only if one is, and whether there is a time in it."""
+    if iso := _ISO.fullmatch(text):
+        plain, clock = text, iso[1]
+    elif french := _FRENCH.fullmatch(text):
+        day, _, month, year, clock = french.groups()
+        plain = f"{year}-{month}-{day}T{clock or '00:00'}"
+    else:
+        why = "not a date"
+        raise BadDate(why, text)
+    try:
+        return datetime.fromisoformat(plain), clock is not None
+    except ValueError as error:
+        why = "no such date"
+        raise BadDate(why, text) from error
+
+
+def _instants(day: date, clock: time, zones: Iterable[str]) -> list[datetime]:
+    return [datetime.combine(day, clock, ZoneInfo(zone)).astimezone(UTC) for zone in zones]

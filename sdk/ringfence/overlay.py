@@ -1,0 +1,63 @@
+"""A gate's own events over the ledger's rows, until those rows reflect them."""
+
+from collections.abc import Iterable, Mapping
+
+from ringfence.event import Callback, Consent, Contract, Event, Slot
+from ringfence.fold import onto_ground, onto_restraint
+from ringfence.row import Ground, Restraint
+
+__all__ = ["Overlay"]
+
+
+class Overlay:
+    """Own events by id and by key. A row is refolded each time it is looked at."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, Event] = {}
+        self._filed: dict[int, dict[str, Event]] = {}
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._filed
+
+    def add(self, event: Event) -> None:
+        """Show a sealed event; told again, it is shown once."""
+        self.drop([event.id])
+        self._events[event.id] = event
+        for key in _keys(event):
+            self._filed.setdefault(key, {})[event.id] = event
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Show these events no longer; ids that are not its own are passed over."""
+        for name in ids:
+            event = self._events.pop(name, None)
+            if event is None:
+                continue
+            for key in _keys(event):
+                filed = self._filed[key]
+                del filed[name]
+                if not filed:
+                    del self._filed[key]
+
+    def turn_away(self, name: str) -> None:
+        """The ledger does not take this event: as a ground it counts no longer.
+
+        What restrains goes on to count: a person said it, whatever is wrong with its form.
+        """
+        if isinstance(self._events.get(name), Consent | Contract | Callback | Slot):
+            self.drop([name])
+
+    def ground(self, key: int, row: Ground, texts: Mapping[str, int]) -> Ground:
+        return onto_ground(row, self._filed[key].values(), texts)
+
+    def restraint(self, key: int, row: Restraint) -> Restraint:
+        return onto_restraint(row, self._filed[key].values())
+
+
+def _keys(event: Event) -> set[int]:
+    keys = event.keys
+    if keys is None:
+        return set()
+    return {key for key in (keys.number, keys.purpose, keys.consumer) if key is not None}
