@@ -1,0 +1,148 @@
+"""`ringfence gate serve`: a gate in a process of its own, asked through adapters."""
+
+import logging
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Annotated, NoReturn, Protocol, cast
+
+import anyio
+import msgspec
+import typer
+
+from ringfence.config import ConfigError, load
+from ringfence.gate import Gate, system_clock
+from ringfence.outbox import OutboxError
+from ringfence.replica import Now
+from ringfence.status import Status
+
+__all__ = ["app", "shifted_to"]
+
+app = typer.Typer(no_args_is_help=True, help="Run a gate in a process of its own.")
+
+
+class Serve(Protocol):
+    """What an adapter is (design, section 10)."""
+
+    async def __call__(
+        self, gate: Gate, host: str, port: int, *, ready: Callable[[int], object]
+    ) -> None: ...
+
+
+@app.callback()
+def group() -> None:
+    """Run a gate in a process of its own."""
+
+
+@app.command()
+def serve(
+    config: Annotated[Path, typer.Option(help="TOML file with [broker], [gate], [principals].")],
+    adapter: Annotated[list[str], typer.Option(help="An adapter to serve; may be given again.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        list[int] | None, typer.Option(help="A port for each adapter, in order; 0: any.")
+    ] = None,
+    status: Annotated[float, typer.Option(help="Seconds between two status lines; 0: none.")] = 0,
+    rehearse_at: Annotated[
+        datetime | None,
+        typer.Option(help="Pretend that it is this instant (UTC) now. For rehearsals: the ledger"
+                     " must be told the same, or every call is deferred for clock skew."),
+    ] = None,
+) -> None:  # fmt: skip
+    """Serve a gate until SIGINT or SIGTERM.
+
+    Prints one JSON object a line: `{"listening": {adapter: port}}`, `{"ready": true}`, and the
+    status, if that was asked for.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    ports = port or []
+    if len(ports) > len(adapter):
+        _stop(f"{len(ports)} ports for {len(adapter)} adapters")
+    serves = {name: _adapter(name) for name in adapter}
+    clock = system_clock if rehearse_at is None else shifted_to(rehearse_at)
+    try:
+        gate = Gate(load(config), clock=clock)
+        anyio.run(partial(_serve, gate, serves, host, ports, status))
+    except (ConfigError, OutboxError) as error:
+        _stop(str(error))
+
+
+def shifted_to(instant: datetime) -> Callable[[], Now]:
+    """Give a clock that reads *instant* now, and goes on from there."""
+    at = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    offset = at.timestamp() - system_clock().utc
+
+    def clock() -> Now:
+        now = system_clock()
+        return Now(now.mono, now.utc + offset)
+
+    return clock
+
+
+def _stop(message: str) -> NoReturn:
+    typer.echo(f"ringfence: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def _adapter(name: str) -> Serve:
+    found: dict[str, EntryPoint] = {e.name: e for e in entry_points(group="ringfence.adapters")}
+    if name not in found:
+        _stop(f"no adapter is called {name!r}; there are {', '.join(sorted(found)) or 'none'}")
+    try:
+        return cast("Serve", found[name].load())  # an entry point carries no type
+    except ImportError as error:
+        _stop(f"adapter {name} needs {error.name}: pip install 'ringfence[{name}]'")
+
+
+async def _serve(
+    gate: Gate, serves: dict[str, Serve], host: str, ports: list[int], every: float
+) -> None:
+    listening: dict[str, int] = {}
+
+    def note(name: str, port: int) -> None:
+        listening[name] = port
+        if len(listening) == len(serves):
+            _say({"listening": listening})
+
+    async with gate, anyio.create_task_group() as tasks:
+        tasks.start_soon(_until_signal, tasks.cancel_scope, name="signals")
+        tasks.start_soon(_tell_ready, gate, name="ready")
+        if every:
+            tasks.start_soon(_tell_status, gate, every, name="status")
+        for (name, adapter), port in zip(
+            serves.items(), [*ports, *[0] * len(serves)], strict=False
+        ):
+            run = partial(adapter, gate, host, port, ready=partial(note, name))
+            tasks.start_soon(run, name=name)
+
+
+async def _until_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+async def _tell_ready(gate: Gate) -> None:
+    await gate.ready()
+    _say({"ready": True})
+
+
+async def _tell_status(gate: Gate, every: float) -> None:
+    last = 0.0
+    async for status in gate.status:
+        now = anyio.current_time()
+        if now - last >= every:
+            last = now
+            _say(_plain(status))
+
+
+def _plain(status: Status) -> object:
+    return {**cast("dict[str, object]", msgspec.to_builtins(status)), "healthy": status.healthy}
+
+
+def _say(value: object) -> None:
+    typer.echo(msgspec.json.encode(value).decode())

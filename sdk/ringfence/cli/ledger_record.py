@@ -1,0 +1,113 @@
+"""`ringfence ledger record`: one thing a person said, from the shell."""
+
+import secrets
+import sqlite3
+from datetime import datetime
+from functools import partial
+from random import Random
+from typing import Annotated, get_args
+
+import anyio
+import msgspec
+import typer
+
+from ringfence.cli.options import ConfigFile, Patience, Principal, UsageError, stops_on
+from ringfence.config import ConfigError, Settings, load
+from ringfence.event import AnyEvent
+from ringfence.ledger.importer import Receipt, SinkError
+from ringfence.ledger.moment import IN_FUTURE, BadDate, read_day, read_moment
+from ringfence.ledger.service import system_time
+from ringfence.ledger.sink import open_sink
+from ringfence.ledger.store import StoreError
+from ringfence.number import InvalidNumber, Territory, parse
+
+__all__ = ["record"]
+
+KINDS = tuple(str(kind.__struct_config__.tag) for kind in get_args(AnyEvent))
+
+
+def record(  # noqa: PLR0913 - the options of a command
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")],
+    config: ConfigFile,
+    principal: Principal,
+    to: Annotated[str, typer.Option(help="The person's number.")],
+    *,
+    purpose: Annotated[str, typer.Option(help="What a ground is specific to.")] = "",
+    text: Annotated[str, typer.Option(help="The text a consent was given to.")] = "",
+    until: Annotated[str, typer.Option(help="Last day.")] = "",
+    at: Annotated[str, typer.Option(help="When it was said; now, if not given.")] = "",
+    explicit: Annotated[
+        bool, typer.Option(help="A callback asked of the company by name.")
+    ] = False,
+    start: Annotated[str, typer.Option(help="The date and time of a slot.")] = "",
+    minutes: Annotated[int, typer.Option(help="The length of a slot.")] = 0,
+    call: Annotated[str, typer.Option(help="The id of an attempt's call.")] = "",
+    timeout: Patience = 60,
+) -> None:
+    """Record one event, and wait until the ledger holds it. Prints its id and its change.
+
+    Dates are read as in an import. Exit status 1: the ledger does not take it; 2: not done.
+    """
+    stated: dict[str, str | bool | int] = {
+              "purpose": purpose, "text": text, "until": until, "at": at, "explicit": explicit,
+              "start": start, "minutes": minutes, "call": call}  # fmt: skip
+    errors = (BadDate, ConfigError, InvalidNumber, OSError, SinkError, StoreError, UsageError,
+              sqlite3.Error)  # fmt: skip
+    with stops_on(*errors):
+        settings = load(config)
+        keyring = settings.keyring(principal)
+        now = system_time()
+        event = _event(kind, to, {k: v for k, v in stated.items() if v}, now).sealed(keyring, now)
+        receipt = anyio.run(partial(_send, settings, principal, event, timeout))
+    for reason in receipt.rejected.values():
+        typer.echo(f"ringfence: the ledger does not take it: {reason}", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{event.kind} {event.id} is change {receipt.change}")
+
+
+def _event(kind: str, to: str, stated: dict[str, str | bool | int], now: datetime) -> AnyEvent:
+    """Make the event of what the options say. Raises `UsageError`, `InvalidNumber`, `BadDate`."""
+    if kind not in KINDS:
+        msg = f"{kind!r} is not one of {', '.join(KINDS)}"
+        raise UsageError(msg)
+    territories = parse(to).territories
+    if not territories:
+        msg = f"--to: {to!r} is not a French number"
+        raise UsageError(msg)
+    at, said = str(stated.pop("at", "")), dict[str, object](stated)
+    if "until" in stated:
+        said["until"] = read_day(str(stated["until"]))
+    if "start" in stated:
+        said["start"] = _start(str(stated["start"]), territories)
+    try:
+        event: AnyEvent = msgspec.convert({"kind": kind, "to": to, **said}, AnyEvent)
+    except msgspec.ValidationError as error:
+        msg = f"{kind}: {error}"
+        raise UsageError(msg) from error
+    if not at:
+        return event
+    moment = read_moment(at, territories, latest=not event.purposeful)
+    if moment.earliest > now:
+        raise BadDate(IN_FUTURE, at)
+    return msgspec.structs.replace(event, at=min(moment.at, now), on=moment.on)
+
+
+def _start(text: str, territories: tuple[Territory, ...]) -> datetime:
+    moment = read_moment(text, territories, latest=False)
+    if moment.earliest != moment.at:
+        msg = f"--start: {text!r} is a date without a time"
+        raise UsageError(msg)
+    return moment.at
+
+
+async def _send(settings: Settings, principal: str, event: AnyEvent, patience: float) -> Receipt:
+    opening = open_sink(
+        settings,
+        principal,
+        f"record-{secrets.token_hex(4)}",
+        clock=system_time,
+        random=Random(),  # noqa: S311 - spreads attempts in time, hides nothing
+        patience=patience,
+    )
+    async with opening as sink:
+        return await sink.send([event])

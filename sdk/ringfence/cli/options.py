@@ -1,0 +1,50 @@
+"""What commands share: options, and how they say that they cannot go on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["ConfigFile", "Patience", "Principal", "UsageError", "stops_on"]
+
+ConfigFile = Annotated[Path, typer.Option("--config", help="TOML file, as for gate and ledger.")]
+Principal = Annotated[str, typer.Option(help="On whose behalf people are called.")]
+Patience = Annotated[
+    float,
+    typer.Option("--timeout", min=0.1, help="Seconds to wait for a ledger that says nothing."),
+]
+
+
+class UsageError(Exception):
+    """An option says what cannot be meant; names it, and what it takes."""
+
+
+INTERRUPTED = 130
+"""Exit status of what SIGINT has ended, as shells have it."""
+
+
+@contextmanager
+def stops_on(*kinds: type[Exception]) -> Iterator[None]:
+    """End with status 2 and one line on errors of these *kinds*, out of task groups too."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None  # the shell says it
+    except kinds as error:
+        _stop(error)
+    except BaseExceptionGroup as group:
+        matched, rest = group.split(kinds)
+        if matched is None or rest is not None:
+            raise
+        _stop(_first(matched))
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _stop(error: BaseException) -> None:
+    typer.echo(f"ringfence: {error}", err=True)
+    raise typer.Exit(2) from error
