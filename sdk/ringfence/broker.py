@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from ringfence.mqtt import Broker
+from ringfence.link import Broker
 
 __all__ = ["BrokerError", "LocalBroker", "start_broker"]
 

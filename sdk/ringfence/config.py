@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from ringfence.campaign import Campaign, Text
-from ringfence.mqtt import Broker
+from ringfence.link import Broker
 from ringfence.number import Keyring
 from ringfence.replica import Patience
 from ringfence.rules.rulebook import Interpretation
@@ -118,8 +118,18 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         for name, p in settings.principals.items()
     }
     gate, ledger = settings.gate, settings.ledger
+    broker = settings.broker
+    files = {
+        name: path and str(folder / path)
+        for name, path in (
+            ("cafile", broker.cafile),
+            ("certfile", broker.certfile),
+            ("keyfile", broker.keyfile),
+        )
+    }
     return _with(
         settings,
+        broker=_with(broker, **files),
         principals=principals,
         gate=gate and _with(gate, data=folder / gate.data),
         ledger=ledger and _with(ledger, database=folder / ledger.database),

@@ -14,7 +14,7 @@ import anyio.to_thread
 import msgspec
 
 from ringfence.event import AnyEvent, Event
-from ringfence.mqtt import AnyLink, LinkDown
+from ringfence.link import AnyLink, LinkDown
 from ringfence.outbox import Entry, Outbox, OutboxError
 from ringfence.wire import MAX_MESSAGE, Ask, Topic, encode, encode_report
 

@@ -35,7 +35,8 @@ from ringfence.event import (
     Objection,
     Refusal,
 )
-from ringfence.mqtt import AnyLink, Broker, Link, LinkDown, LinkState, Message, Phase
+from ringfence.link import AnyLink, Broker, LinkDown, LinkState, Message, Phase
+from ringfence.mqtt import Link
 from ringfence.number import InvalidNumber, Keyring, parse
 from ringfence.outbox import OutboxError
 from ringfence.permit import Permit

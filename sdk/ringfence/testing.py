@@ -17,7 +17,7 @@ import anyio.lowlevel
 from ringfence.config import Settings
 from ringfence.gate import system_clock
 from ringfence.ledger.service import Ledger
-from ringfence.mqtt import Broker, LinkDown, LinkState, Message, Phase
+from ringfence.link import Broker, LinkDown, LinkState, Message, Phase
 from ringfence.replica import Now
 
 __all__ = ["Clock", "MemoryBroker", "MemoryLink", "serve_ledger"]

@@ -19,7 +19,8 @@ import msgspec
 import pytest
 
 from ringfence.broker import LocalBroker, start_broker
-from ringfence.mqtt import Backoff, Broker, Link, LinkState, Message, Phase
+from ringfence.link import Backoff, Broker, LinkState, Message, Phase
+from ringfence.mqtt import Link
 
 SOON = Backoff(first=0.01, longest=0.05, refused=0.05)
 

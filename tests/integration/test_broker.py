@@ -14,7 +14,7 @@ from tests.integration.conftest import link_to, up
 
 import ringfence.broker
 from ringfence.broker import BrokerError, LocalBroker, start_broker
-from ringfence.mqtt import Broker, Message
+from ringfence.link import Broker, Message
 
 Kind = Literal["mosquitto", "nats"]
 

@@ -34,7 +34,9 @@ from tests.integration.conftest import (
 
 import ringfence.mqtt
 from ringfence.broker import LocalBroker, start_broker
-from ringfence.mqtt import MAX_MESSAGE, Backoff, Broker, Link, LinkDown, Message, Phase
+from ringfence.link import Backoff, Broker, LinkDown, Message, Phase
+from ringfence.mqtt import Link
+from ringfence.wire import MAX_MESSAGE
 
 # Valid for 127.0.0.1 from 2020 to 2120, and its own authority.
 CERTIFICATE = """\
@@ -510,7 +512,8 @@ async def test_a_message_too_long_to_send_names_its_topic_and_size(nobody: Broke
 DOOMED = """
 import os, sys, anyio
 from random import Random
-from ringfence.mqtt import Broker, Link, Message, Phase
+from ringfence.link import Broker, Message, Phase
+from ringfence.mqtt import Link
 
 def on_state(state):
     if state.phase is Phase.UP:

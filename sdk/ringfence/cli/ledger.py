@@ -21,7 +21,8 @@ from ringfence.config import ConfigError, Settings, load
 from ringfence.ledger.inventory import Holding, take_inventory
 from ringfence.ledger.service import Counts, Ledger, system_time
 from ringfence.ledger.store import StoreError
-from ringfence.mqtt import Broker, Link, LinkState, Message, Phase
+from ringfence.link import Broker, LinkState, Message, Phase
+from ringfence.mqtt import Link
 
 __all__ = ["app"]
 

@@ -26,6 +26,7 @@ from ringfence.ledger.service import system_time
 from ringfence.ledger.sheet import Sheet, SheetError, open_sheet
 from ringfence.ledger.sink import open_sink
 from ringfence.ledger.store import StoreError
+from ringfence.number import Keyring
 
 __all__ = ["import_csv"]
 
@@ -41,9 +42,11 @@ class _Job(msgspec.Struct, frozen=True):
 
     settings: Settings
     principal: str
+    keyring: Keyring
     kind: Kind
+    sheet: Sheet
     columns: Columns
-    rejects: Path
+    rejects: Rejects
     patience: float
 
 
@@ -73,17 +76,17 @@ def import_csv(  # noqa: PLR0913, PLR0917 - the options of a command
     given = {role: value for role, value in given.items() if value}
     rejects = rejects or csv.with_name(f"{csv.name}.rejected.csv")
     with stops_on(*ERRORS):
-        settings = load(config)
-        settings.keyring(principal)
         if rejects.absolute() == csv.absolute():
             msg = f"--rejects: {rejects} is the file to import"
             raise UsageError(msg)
+        settings = load(config)
+        keyring = settings.keyring(principal)
+        wanted, named = _kind(kind), dict(map(_named, column or ()))
         with open_sheet(csv) as sheet:
-            wanted = _kind(kind)
-            named = dict(map(_named, column or ()))
             columns = find_columns(sheet.header, wanted.needed, named=named, given=given)
-            job = _Job(settings, principal, wanted, columns, rejects, timeout)
-            tally = _run(job, sheet)
+            with Rejects(rejects, header=sheet.header, delimiter=sheet.delimiter) as bad:
+                job = _Job(settings, principal, keyring, wanted, sheet, columns, bad, timeout)
+                tally = _run(job)
     if tally.rejected:
         typer.echo(f"rejected lines are in {rejects}:")
         for why, count in tally.whys.most_common():
@@ -106,40 +109,39 @@ def _named(column: str) -> tuple[str, str]:
     return role, name
 
 
-def _run(job: _Job, sheet: Sheet) -> Tally:
+def _run(job: _Job) -> Tally:
     """Import, with a bar, and tell what came of it; also of an import that was broken off."""
-    console = Console(stderr=True)
+    console, name = Console(stderr=True), job.sheet.path.name
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
                TimeRemainingColumn())  # fmt: skip
     gc.set_threshold(100_000)  # a batch has as many objects and no cycles: a sixth of the time
     tally, began = Tally(), monotonic()
     try:
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task(sheet.path.name, total=sheet.size)
+            task = bar.add_task(name, total=job.sheet.size)
 
             def told(position: int) -> None:
-                description = f"{sheet.path.name}: {tally.read} lines, {tally.rejected} rejected"
-                bar.update(task, completed=position, description=description)
+                so_far = f"{name}: {tally.read} lines, {tally.rejected} rejected"
+                bar.update(task, completed=position, description=so_far)
 
-            anyio.run(partial(_import, job, sheet, tally, told))
+            anyio.run(partial(_import, job, tally, told))
     except BaseException:
         if tally.read:
-            _tell(sheet, tally, began)
+            _tell(name, tally, monotonic() - began)
             typer.echo("broken off: run it again, what is in the ledger stays", err=True)
         raise
-    _tell(sheet, tally, began)
+    _tell(name, tally, monotonic() - began)
     return tally
 
 
-def _tell(sheet: Sheet, tally: Tally, began: float) -> None:
-    rate = tally.read / (monotonic() - began)
+def _tell(name: str, tally: Tally, seconds: float) -> None:
     typer.echo(
-        f"{sheet.path}: {tally.read} lines read, {tally.imported} imported, {tally.known}"
-        f" known, {tally.rejected} rejected; {rate:.0f} lines/s"
+        f"{name}: {tally.read} lines read, {tally.imported} imported, {tally.known} known,"
+        f" {tally.rejected} rejected; {tally.read / seconds:.0f} lines/s"
     )
 
 
-async def _import(job: _Job, sheet: Sheet, tally: Tally, told: Callable[[int], None]) -> None:
+async def _import(job: _Job, tally: Tally, told: Callable[[int], None]) -> None:
     opening = open_sink(
         job.settings,
         job.principal,
@@ -151,11 +153,10 @@ async def _import(job: _Job, sheet: Sheet, tally: Tally, told: Callable[[int], N
     async with opening as sink:
         form = Form(
             job.kind,
-            job.settings.keyring(job.principal),
+            job.keyring,
             principal=job.principal,
             columns=job.columns,
             texts=sink.texts,
             now=system_time(),
         )
-        with Rejects(job.rejects, header=sheet.header, delimiter=sheet.delimiter) as rejects:
-            await Importer(sheet, form, sink, rejects, tally=tally, told=told).run()
+        await Importer(job.sheet, form, sink, job.rejects, tally=tally, told=told).run()

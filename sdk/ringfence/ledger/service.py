@@ -22,7 +22,8 @@ from ringfence.config import ConfigError, Settings
 from ringfence.ledger.intake import Answer, Intake, Received, Taken, read
 from ringfence.ledger.sequencer import Sequencer
 from ringfence.ledger.store import Store
-from ringfence.mqtt import AnyLink, Link, LinkDown, LinkState, Message, Phase
+from ringfence.link import AnyLink, LinkDown, LinkState, Message, Phase
+from ringfence.mqtt import Link
 from ringfence.wire import Ask, Gone, Known, Range, Rejected, Topic, WireError, decode, encode
 
 __all__ = ["Counts", "Ledger", "open_store", "system_time"]

@@ -22,9 +22,11 @@ from ringfence.ledger.importer import Receipt, Sink, SinkError
 from ringfence.ledger.intake import Intake, Received, Taken
 from ringfence.ledger.sequencer import Sequencer
 from ringfence.ledger.store import Store, StoreError
-from ringfence.mqtt import MAX_MESSAGE, Link, LinkDown, LinkState, Message, Phase
+from ringfence.link import LinkDown, LinkState, Message, Phase
+from ringfence.mqtt import Link
 from ringfence.table import Table
 from ringfence.wire import (
+    MAX_MESSAGE,
     Config,
     Known,
     Log,
@@ -163,7 +165,7 @@ class _Parcel:
 class WireSink:
     """The way to a ledger that serves; sends again what it does not confirm."""
 
-    batch = 512
+    batch = 2048
     lanes = 4  # the ledger stores one batch while the others travel
 
     def __init__(
