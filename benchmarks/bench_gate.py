@@ -106,7 +106,8 @@ async def opened(rows: int, durability: str) -> AsyncIterator[Gate]:
     """A gate that vouches for its rows; heads come from here, since no ledger is needed."""
     with tempfile.TemporaryDirectory() as folder:
         tables = fill(Path(folder), rows, rows // 10)
-        digests, counts = [t.digest for t in tables], [len(t) for t in tables]
+        ground, restraint = tables
+        digests, counts = (ground.digest, restraint.digest), (len(ground), len(restraint))
         for table in tables:
             table.close()
         clock, broker = Clock(MORNING), MemoryBroker()

@@ -61,11 +61,13 @@ def onto_ground(row: Ground, events: Iterable[Event], texts: Mapping[str, int]) 
 
 
 def _later_consent(own: Ground, row: Ground) -> bool:
-    if not own.consent_from:
+    """Whether the own statement is the later: by day, which a row knows, not by instant.
+
+    So a consent does not show over a withdrawal until the ledger says that it came after it.
+    """
+    if not own.consent_from or (row.withdrawn and not own.withdrawn):
         return False
-    if own.consent_from == row.consent_from:
-        return own.withdrawn or not row.withdrawn
-    return own.consent_from > row.consent_from
+    return own.consent_from >= row.consent_from
 
 
 def fold_restraint(events: Iterable[Event]) -> Restraint:
@@ -82,10 +84,10 @@ def fold_restraint(events: Iterable[Event]) -> Restraint:
 def onto_restraint(row: Restraint, events: Iterable[Event]) -> Restraint:
     """Show a gate's own *events* over the ledger's *row*.
 
-    Only what restrains more: an objection lifted, or an attempt given back that the ledger has
-    counted already, waits for the ledger's next row.
+    Only what restrains more: an objection lifted and an attempt given back wait for the ledger's
+    next row.
     """
-    own = fold_restraint(events)
+    own = fold_restraint(e for e in events if not isinstance(e, AttemptCancelled))
     return Restraint(
         refused_on=max(row.refused_on, own.refused_on),
         objected=row.objected or own.objected,
@@ -112,7 +114,7 @@ def _with_consent(row: Ground, events: list[Event], texts: Mapping[str, int]) ->
 
 def _consent_rank(event: Event, texts: Mapping[str, int]) -> tuple[int, ...]:
     if not isinstance(event, Consent):
-        return (1,)
+        return (1, day_of(event.on))
     until = day_of(event.until) or OPEN_END
     return (0, -day_of(event.on), -until, texts.get(event.text, UNKNOWN_TEXT))
 

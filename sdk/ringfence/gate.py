@@ -37,14 +37,14 @@ from ringfence.event import (
 )
 from ringfence.link import AnyLink, Broker, LinkDown, LinkState, Message, Phase
 from ringfence.mqtt import Link
-from ringfence.number import InvalidNumber, Keyring, parse
+from ringfence.number import Keyring, parse
 from ringfence.outbox import OutboxError
 from ringfence.permit import Permit
 from ringfence.replica import Confirmed, Effect, Now, Replica
 from ringfence.row import NO_GROUND, Ground, Restraint
 from ringfence.rules import france
 from ringfence.rules.calendar import prepare
-from ringfence.rules.rulebook import Answer, Rule, Terms, decide, explain
+from ringfence.rules.rulebook import Answer, Rule, Terms, decide, explain, number_of
 from ringfence.shelf import DiskShelf
 from ringfence.status import PrincipalStatus, Readiness, Status
 from ringfence.wire import (
@@ -91,6 +91,19 @@ E = TypeVar("E", bound=Event)
 def system_clock() -> Now:
     """Read the machine's clocks; the first also counts the time the machine slept."""
     return Now(time.clock_gettime(time.CLOCK_BOOTTIME), time.time())  # noqa: TID251 - the clock
+
+
+# How many forks lie between this process and the one that imported this module. Comparing it costs
+# a decision less than asking the system who we are.
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603 - a fact of the process
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class _Book(msgspec.Struct, frozen=True):
@@ -140,7 +153,7 @@ class Gate:
         self._link_state: LinkState | None = None
         self._unread = 0
         self._link: AnyLink | None = None
-        self._pid: int | None = None
+        self._born: int | None = None
         self._stack: AsyncExitStack | None = None
         self._changed = anyio.Event()
         self._shown: tuple[object, ...] = ()
@@ -163,7 +176,7 @@ class Gate:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(_in_thread, self._cool)
             await anyio.to_thread.run_sync(self._warm)
-            self._pid = os.getpid()
+            self._born = _forks
             link = self._link = self._new_link(self._broker)
             tasks = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(tasks.cancel_scope.cancel)
@@ -201,7 +214,7 @@ class Gate:
 
     def _cool(self) -> None:
         """Close what is on disk; waits for it."""
-        self._pid = None
+        self._born = None
         books, self._books, self._plans = self._books, {}, {}
         for book in books.values():
             book.replica.close()
@@ -250,8 +263,8 @@ class Gate:
         )
 
     def _doubt(self, plan: _Plan | None, now: Now) -> Reason | None:
-        if self._pid != os.getpid():
-            return Reason.NOT_READY if self._pid is None else Reason.FORKED
+        if self._born != _forks:
+            return Reason.NOT_READY if self._born is None else Reason.FORKED
         if plan is None:
             # Only who knows all campaigns can say that there is no such one.
             doubts = (book.replica.doubt(now) for book in self._books.values())
@@ -262,9 +275,8 @@ class Gate:
         return doubt
 
     def _rows(self, plan: _Plan, call: Call) -> tuple[Ground, Sequence[Restraint]]:
-        try:
-            number = parse(call.to)
-        except InvalidNumber:
+        number = number_of(call)
+        if number is None:
             return NO_GROUND, ()
         replica, keyring = plan.book.replica, plan.book.keyring
         ground = replica.ground(keyring.purpose(number.e164, plan.terms.campaign.purpose))
@@ -406,7 +418,7 @@ class Gate:
         return self._readiness()
 
     def _readiness(self) -> Readiness:
-        if self._pid is None:
+        if self._born is None:
             return Readiness(dict.fromkeys(self._keyrings, "the gate is not open"))
         now = self._clock()
         missing = {}

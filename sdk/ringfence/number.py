@@ -23,8 +23,11 @@ __all__ = [
 ]
 
 
-class Territory(msgspec.Struct, frozen=True, gc=False):
-    """A part of France with a clock and holidays of its own."""
+class Territory(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A part of France with a clock and holidays of its own.
+
+    There is one object for each, so they are told apart by identity, which costs a decision least.
+    """
 
     code: str
     """ISO 3166 code of the territory; `FR-AM` is Alsace-Moselle."""
@@ -68,13 +71,18 @@ _ZONES = {t.zone: t for t in DEPARTMENTS.values() if t is not ALSACE_MOSELLE}
 # they are, so that a number has one form and one key however it was written. 0639 is Mayotte but
 # for 0639 98, set aside for fiction in metropolitan France.
 _OVERSEAS = {
-    **dict.fromkeys(["262", "263", "269", "692", "693", "9478", "9479"], "262"),
-    **{f"639{n}": "262" for n in range(8)},
-    **dict.fromkeys(["590", "690", "691", "9475"], "590"),
-    **dict.fromkeys(["594", "694", "9476"], "594"),
-    **dict.fromkeys(["596", "696", "697", "9477"], "596"),
+    **dict.fromkeys(["262", "263", "2688", "2689", "269", "692", "693", "639"], "262"),
+    **dict.fromkeys(["7092", "70935", "70936", "70937", "70938", "70939"], "262"),
+    **dict.fromkeys(["9478", "9479"], "262"),
+    **dict.fromkeys(["590", "5987", "690", "691", "7090", "9475"], "590"),
+    **dict.fromkeys(["594", "5988", "694", "7093", "9476"], "594"),
+    **dict.fromkeys(["596", "5989", "696", "697", "7091", "9477"], "596"),
     "508": "508",
+    "63998": "33",
 }
+
+_PERHAPS_OVERSEAS = frozenset(prefix[:2] for prefix in _OVERSEAS)
+_METROPOLITAN = (METROPOLE,)
 
 _MAX_TEXT = 40  # a longer text is no number; it bounds what the parser is given
 _WRITTEN = re.compile(r"\s*\+?[0-9\s().\-/]+")  # letters would be read as the keys of a telephone
@@ -105,10 +113,12 @@ def parse(text: str) -> Number:
     digits = text[1:]
     if len(text) == 12 and text.startswith("+33") and digits.isascii() and digits.isdigit():
         country, national = "33", text[3:]
+        if national[:2] not in _PERHAPS_OVERSEAS and national[0] != "0":
+            return Number(text, _METROPOLITAN)
     else:
         country, national = _read(text)
     if country == "33":
-        country = _OVERSEAS.get(national[:3]) or _OVERSEAS.get(national[:4]) or "33"
+        country = _country(national)
         if country == "508":
             national = national[3:]
     e164 = f"+{country}{national}"
@@ -116,6 +126,12 @@ def parse(text: str) -> Number:
         msg = f"not a telephone number: {text!r}"
         raise InvalidNumber(msg)
     return Number(e164, _territories(country, national))
+
+
+def _country(national: str) -> str:
+    """Give the country code of nine digits of the French plan: the longest prefix tells."""
+    known = (_OVERSEAS.get(national[:length]) for length in (5, 4, 3))
+    return next((code for code in known if code is not None), "33")
 
 
 def _read(text: str) -> tuple[str, str]:
@@ -143,7 +159,7 @@ def _possible(country: str, national: str, e164: str) -> bool:
 
 
 _TERRITORIES = {
-    "33": (METROPOLE,),
+    "33": _METROPOLITAN,
     "508": (MIQUELON,),
     "590": (GUADELOUPE, SAINT_MARTIN, SAINT_BARTHELEMY),
     "594": (GUYANE,),

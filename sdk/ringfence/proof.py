@@ -21,35 +21,34 @@ class Proof:
         """When the head that proves the tables was heard, on this machine's clock."""
         self.ledger_clock: float | None = None
         """Unix seconds of the ledger less seconds of this machine's clock."""
-        self._heard_at: float | None = None
+        self._heard_at = 0.0
+        self._fresh = False
         self._digests: dict[int, tuple[int, int]] = {}
         self._stale_after = stale_after
         self._max_clock_skew = max_clock_skew
 
-    def hear(self, head: Head, mono: float, *, retained: bool) -> bool:
+    def hear(self, head: Head, mono: float, utc: float, *, retained: bool) -> bool:
         """Take a head as the last one; False if it comes too late for that."""
-        last = self.head
-        if last is not None and self._late(head, last, mono, retained=retained):
+        last, sent = self.head, head.at.timestamp()
+        timely = not retained and abs(utc - sent) <= self._max_clock_skew
+        if last is not None and self._late(head, last, mono, retained=retained, timely=timely):
             return False
-        self.head = head
-        if last is not None and head.epoch != last.epoch:
-            self._heard_at = None
         if not retained:
-            self.ledger_clock = head.at.timestamp() - mono
-            # Either the ledger's clock was set back or this head is an old one: the next will tell.
-            back = last is not None and head.epoch == last.epoch and head.at < last.at
-            self._heard_at = None if back else mono
+            self.ledger_clock = sent - mono
+        # Where time goes back, either this head or the last one is from a wrong clock.
+        back = last is not None and head.epoch == last.epoch and head.at < last.at
+        self.head, self._heard_at, self._fresh = head, mono, timely and not back
         return True
 
-    def _late(self, head: Head, last: Head, mono: float, *, retained: bool) -> bool:
-        if head.epoch != last.epoch:
-            heard = mono if self._heard_at is None else self._heard_at
-            fresh = retained or mono - heard <= self._stale_after
-            return head.epoch < last.epoch and fresh
-        late = (last.at - head.at).total_seconds()
-        if late < 0 or (late == 0 and head.seq > last.seq):
+    def _late(self, head: Head, last: Head, mono: float, *, retained: bool, timely: bool) -> bool:
+        if head.epoch > last.epoch:
             return False
-        return retained or late <= self._max_clock_skew
+        if head.epoch < last.epoch:  # the ledger was replaced, unless nothing is heard of the other
+            return retained or mono - self._heard_at <= self._stale_after
+        if (head.at, head.seq) > (last.at, last.seq):
+            return False
+        late = (last.at - head.at).total_seconds()
+        return late <= self._max_clock_skew or not timely
 
     def stand(self, seq: int, ground: int, restraint: int) -> None:
         """Note what the tables sum up to at change *seq*."""
@@ -70,6 +69,6 @@ class Proof:
             return None
         if seen != (head.ground_digest, head.restraint_digest):
             return False
-        if self._heard_at is not None:
+        if self._fresh:
             self.at = self._heard_at
         return True

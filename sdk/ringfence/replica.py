@@ -160,14 +160,12 @@ class Replica:
         """Say why the rows cannot be vouched for; None: they can."""
         if self._diverged:
             return Reason.DIVERGED
+        if abs(self.skew(now)) > self._patience.max_clock_skew:
+            return Reason.CLOCK_SKEW
         age = self.age(now.mono)
         if age is None or not self._up_to_date(now):
             return Reason.NOT_READY
-        if age > self._patience.stale_after:
-            return Reason.STALE
-        if abs(self.skew(now)) > self._patience.max_clock_skew:
-            return Reason.CLOCK_SKEW
-        return None
+        return Reason.STALE if age > self._patience.stale_after else None
 
     def _up_to_date(self, now: Now) -> bool:
         head, behind = self.head, self._behind_since
@@ -210,7 +208,7 @@ class Replica:
     def receive_head(self, head: Head, now: Now, *, retained: bool) -> list[Effect]:
         """Hear a heartbeat. A retained one tells where the ledger was, never that it is there."""
         last = self.head
-        if not self._proof.hear(head, now.mono, retained=retained):
+        if not self._proof.hear(head, *now, retained=retained):
             return self._go_on(now)
         hopeless = self._hope_until is not None and now.mono > self._hope_until
         if last is not None and _lost(head, last):

@@ -6,6 +6,7 @@ call meets in a gate, without the network.
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 
@@ -23,11 +24,13 @@ __all__ = ["FORMAT", "Result", "World", "read", "run", "wrong_keys"]
 
 FORMAT = 1
 
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
 
 class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verdict: Verdict
     reason: Reason
-    retry_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
+    retry_at: Instant | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class VectorCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,7 +46,7 @@ class VectorCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class VectorCase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
-    now: datetime
+    now: Instant
     call: VectorCall
     events: list[AnyEvent] = []
     expect: Expected | None = None
@@ -113,6 +116,9 @@ def read(data: bytes) -> World:
 def wrong_keys(world: World) -> Iterator[str]:
     """Say of which messages the key is not the one the file gives."""
     for vector in world.keys:
+        if vector.principal not in world.principals:
+            msg = f"the key of {vector.message!r}: no principal is called {vector.principal!r}"
+            raise ValueError(msg)
         made = key(bytes.fromhex(world.principals[vector.principal].secret), vector.message)
         if made != vector.key:
             yield f"key of {vector.message!r} for {vector.principal}: {made}, not {vector.key}"
@@ -124,7 +130,7 @@ def run(world: World) -> Iterator[Result]:
     for case in world.cases:
         try:
             decision = _decide(world, rulebook, case)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             msg = f"case {case.name!r}: {error}"
             raise ValueError(msg) from error
         yield Result(case.name, decision, _met(case.expect, decision))
@@ -192,7 +198,9 @@ def _sealed(world: World, case: VectorCase, call: Call, campaign: Campaign) -> I
             principal=event.principal or campaign.principal,
             purpose=event.purpose or campaign.purpose,
         )
-        known = call.territories(parse(call.to)) if whole.to == call.to else ()
+        dialled = parse(call.to)
+        own = parse(whole.to or "").e164 == dialled.e164
+        known = call.territories(dialled) if own else ()
         keyring = Keyring(bytes.fromhex(_principal(world, whole).secret))
         yield whole.sealed(keyring, case.now, known)
 

@@ -259,6 +259,7 @@ async def test_a_call_that_was_not_placed_gives_its_attempt_back(house: House) -
             assert permit
             await permit.close(Outcome.NOT_PLACED)
             await permit.close(Outcome.NOT_PLACED)
+            await confirmed(gate)
 
 
 async def test_an_attempt_given_back_by_mistake_counts_after_all(house: House) -> None:

@@ -57,8 +57,12 @@ def record(  # noqa: PLR0913 - the options of a command
         settings = load(config)
         keyring = settings.keyring(principal)
         now = system_time()
-        event = _event(kind, to, {k: v for k, v in stated.items() if v}, now).sealed(keyring, now)
-        receipt = anyio.run(partial(_send, settings, principal, event, timeout))
+        event = _event(kind, to, {name: value for name, value in stated.items() if value}, now)
+        try:
+            sealed = event.sealed(keyring, now)
+        except ValueError as error:  # a ground without a purpose
+            raise UsageError(str(error)) from error
+        receipt = anyio.run(partial(_send, settings, principal, sealed, timeout))
     for reason in receipt.rejected.values():
         typer.echo(f"ringfence: the ledger does not take it: {reason}", err=True)
         raise typer.Exit(1)

@@ -137,7 +137,7 @@ class Form:
         try:
             moment = read_moment(text, territories, latest=self._restrains)
         except BadDate as error:
-            raise BadLine(error.args[0] if text else "no date", text) from error
+            raise BadLine(error.why if text else "no date", text) from error
         # A date without a time is noon, and today's noon may be still to come.
         if moment.earliest > self._now:
             raise BadLine(IN_FUTURE, text)
@@ -186,7 +186,7 @@ def _read_end(text: str) -> date:
     try:
         return read_day(text)
     except BadDate as error:
-        raise BadLine(error.args[0], text) from error
+        raise BadLine(error.why, text) from error
 
 
 def _check_purpose(purpose: str) -> None:

@@ -36,7 +36,11 @@ _FRENCH = re.compile(rf"([0-9]{{2}})([/.-])([0-9]{{2}})\2([0-9]{{4}})(?:[T ]({_C
 
 
 class BadDate(ValueError):  # noqa: N818 - what it is
-    """No date that can be meant. The arguments are why, and the text."""
+    """The text is no date that can be meant."""
+
+    def __init__(self, why: str, text: str) -> None:
+        super().__init__(f"{why}: {text!r}")
+        self.why = why
 
 
 class Moment(msgspec.Struct, frozen=True):

@@ -46,7 +46,7 @@ _SUBDIVISIONS = {
 }
 
 
-class Opening(msgspec.Struct, frozen=True):
+class Opening(msgspec.Struct, frozen=True, eq=False):
     """When calls may be placed: days of the week (Monday is 0), windows, holidays."""
 
     weekdays: frozenset[int]
@@ -116,19 +116,24 @@ def next_opening(opening: Opening, territories: tuple[Territory, ...], index: in
 
     None if there is none within `HORIZON`: the windows of two far territories never meet.
     """
-    begin = datetime.fromtimestamp(index * QUARTER, UTC)
-    day, last = (begin - timedelta(days=1)).date(), (begin + HORIZON).date()
-    while day <= last:
-        starts = (
-            datetime.combine(day, start, ZoneInfo(t.zone)).timestamp()
-            for t in territories
-            for start, _ in opening.windows
-        )
-        for start in sorted(int(s) for s in starts if s >= index * QUARTER):
-            if quarter(opening, territories, start // QUARTER).closed is None:
+    now = index * QUARTER
+    for ahead in range(HORIZON.days):
+        for start in _starts(opening, territories, now // 86_400 + ahead):
+            if start >= now and quarter(opening, territories, start // QUARTER).closed is None:
                 return start
-        day += timedelta(days=1)
     return None
+
+
+def _starts(opening: Opening, territories: tuple[Territory, ...], day: int) -> list[int]:
+    """Give the instants at which a window opens somewhere, on a day as Greenwich counts it."""
+    middle = datetime.fromtimestamp(day * 86_400, UTC).date()
+    starts = (
+        int(datetime.combine(middle + timedelta(days=near), start, ZoneInfo(t.zone)).timestamp())
+        for near in (-1, 0, 1)
+        for t in territories
+        for start, _ in opening.windows
+    )
+    return sorted(start for start in starts if start // 86_400 == day)
 
 
 def prepare(opening: Opening, at: float) -> None:

@@ -92,21 +92,22 @@ def _deny(reason: Reason) -> Answer:
     return Answer(Verdict.DENY, reason)
 
 
-_ALLOWED = {
-    reason: Answer(Verdict.ALLOW, reason)
-    for reason in (
-        Reason.CONSENT, Reason.CONTRACT, Reason.CALLBACK, Reason.PRESS, Reason.OPT_OUT_REGIME,
-        Reason.BUSINESS, Reason.NOT_CANVASSING,
-    )
-}  # fmt: skip
+def _allow(reason: Reason) -> Answer:
+    return Answer(Verdict.ALLOW, reason)
 
-_NOTHING = {
-    reason: _deny(reason)
-    for reason in (
-        Reason.NO_GROUND, Reason.CONSENT_WITHDRAWN, Reason.CONSENT_EXPIRED,
-        Reason.CONSENT_DEFECTIVE, Reason.BLOCTEL,
-    )
-}  # fmt: skip
+
+_CONSENT = _allow(Reason.CONSENT)
+_CONTRACT = _allow(Reason.CONTRACT)
+_CALLBACK = _allow(Reason.CALLBACK)
+_PRESS = _allow(Reason.PRESS)
+_OPT_OUT_REGIME = _allow(Reason.OPT_OUT_REGIME)
+_BUSINESS = _allow(Reason.BUSINESS)
+_NOT_CANVASSING = _allow(Reason.NOT_CANVASSING)
+_NO_GROUND = _deny(Reason.NO_GROUND)
+_CONSENT_WITHDRAWN = _deny(Reason.CONSENT_WITHDRAWN)
+_CONSENT_EXPIRED = _deny(Reason.CONSENT_EXPIRED)
+_CONSENT_DEFECTIVE = _deny(Reason.CONSENT_DEFECTIVE)
+_BLOCTEL = _deny(Reason.BLOCTEL)
 _SECTOR_BANNED = _deny(Reason.SECTOR_BANNED)
 _OBJECTED = _deny(Reason.OBJECTED)
 _REFUSED = _deny(Reason.REFUSED)
@@ -147,7 +148,7 @@ def _banned(reading: Reading, case: Case) -> bool:
     return today >= _CPF_BANNED_FROM
 
 
-def _ground(reading: Reading, case: Case, after: int = 0) -> Reason | None:
+def _ground(reading: Reading, case: Case, after: int = 0) -> Answer | None:
     """Name the ground of the call; with *after*, only what is later than that day counts.
 
     A contract is never later than a refusal. Where the sector is banned, only what opens the ban
@@ -156,13 +157,13 @@ def _ground(reading: Reading, case: Case, after: int = 0) -> Reason | None:
     """
     ground, banned = case.ground, _banned(reading, case)
     if not after and ground.contract_until >= case.quarter.last_day:
-        return Reason.CONTRACT
+        return _CONTRACT
     if not banned and ground.consent_from > after and _consent_defect(case) is None:
-        return Reason.CONSENT
+        return _CONSENT
     asked_on = ground.named_callback_on if banned else ground.callback_on
     openable = not banned or (case.terms.campaign.sector != "cpf" and _opt_in(case))
     if openable and asked_on > after and _callback_stands(case, asked_on):
-        return Reason.CALLBACK
+        return _CALLBACK
     return None if after or banned else _exemption(case)
 
 
@@ -175,30 +176,30 @@ def _last_callback_day(asked_on: int) -> int:
     return day_of(workday_after(date_of(asked_on), CALLBACK_WORKDAYS))
 
 
-def _exemption(case: Case) -> Reason | None:
+def _exemption(case: Case) -> Answer | None:
     """Calls that need no ground, unless a machine speaks (CPCE L34-5 needs consent in any case)."""
     if case.terms.unattended:
         return None
     if case.terms.campaign.sector == "press":
-        return Reason.PRESS
-    return None if _opt_in(case) or _on_bloctel(case) else Reason.OPT_OUT_REGIME
+        return _PRESS
+    return None if _opt_in(case) or _on_bloctel(case) else _OPT_OUT_REGIME
 
 
 def _on_bloctel(case: Case) -> bool:
     return case.restraint.bloctel_until >= case.quarter.first_day
 
 
-def _consent_defect(case: Case) -> Reason | None:
+def _consent_defect(case: Case) -> Answer | None:
     """Why the latest consent statement carries no call; None if it does."""
     ground = case.ground
     if not ground.consent_from:
-        return Reason.NO_GROUND
+        return _NO_GROUND
     if ground.withdrawn:
-        return Reason.CONSENT_WITHDRAWN
+        return _CONSENT_WITHDRAWN
     if case.quarter.last_day > _last_consent_day(ground, case.terms.campaign.sector):
-        return Reason.CONSENT_EXPIRED
+        return _CONSENT_EXPIRED
     if ground.text not in case.terms.texts:
-        return Reason.CONSENT_DEFECTIVE
+        return _CONSENT_DEFECTIVE
     return None
 
 
@@ -236,27 +237,24 @@ def _refusal(reading: Reading, case: Case) -> Answer | None:
     refused_on = _refused_on(case)
     if not refused_on:
         return None
-    if _opt_in(case):
-        if _ground(reading, case, refused_on) is None:
-            return _REFUSED
-        if not reading.cooling_off:
-            return None
-    if case.quarter.first_day > refused_on + REFUSAL_DAYS:
-        return None
-    return _defer(Reason.REFUSED, case, refused_on + REFUSAL_DAYS + 1)
+    if _opt_in(case) and _ground(reading, case, refused_on) is None:
+        return _REFUSED
+    over = refused_on + REFUSAL_DAYS + 1
+    if not reading.cooling_off:  # since the opt-in a newer ground lifts it at once
+        over = min(over, _OPT_IN_DAY)
+    return _defer(Reason.REFUSED, case, over) if case.quarter.first_day < over else None
 
 
 def _basis(reading: Reading, case: Case) -> Answer | None:
     if not case.terms.canvassing:
-        return _ALLOWED[
-            Reason.BUSINESS if case.terms.campaign.commercial else Reason.NOT_CANVASSING
-        ]
-    ground = _ground(reading, case, _refused_on(case))
+        return _BUSINESS if case.terms.campaign.commercial else _NOT_CANVASSING
+    opt_in = _opt_in(case)
+    ground = _ground(reading, case, _refused_on(case) if opt_in else 0)
     if ground is not None:
-        return _ALLOWED[ground]
-    if not _opt_in(case) and _on_bloctel(case):
-        return _NOTHING[Reason.BLOCTEL]
-    return _NOTHING[_consent_defect(case) or Reason.NO_GROUND]
+        return ground
+    if not opt_in and _on_bloctel(case):
+        return _BLOCTEL
+    return _consent_defect(case) or _NO_GROUND
 
 
 def _caller_id(reading: Reading, case: Case) -> Answer | None:

@@ -29,6 +29,7 @@ __all__ = [
     "Terms",
     "decide",
     "explain",
+    "number_of",
 ]
 
 HORIZON = 400 * 86_400
@@ -136,7 +137,7 @@ def _strictest(restraints: Sequence[Restraint]) -> Restraint:
     )
 
 
-def decide(  # noqa: PLR0913 - the design's signature: all a decision depends on, nothing hidden
+def decide(  # noqa: PLR0913 - all that a decision depends on, nothing hidden
     rulebook: Rulebook,
     terms: Terms | None,
     call: Call,
@@ -154,17 +155,25 @@ def decide(  # noqa: PLR0913 - the design's signature: all a decision depends on
     rows (design, section 8): then nothing permanent can be said of the person, and the answer is
     DEFER. Never raises for what the call holds.
     """
-    unanswerable = _malformed(terms, call, doubt)
-    if unanswerable is not None or terms is None:
-        answer = unanswerable or _UNKNOWN_CAMPAIGN
-        return Decision(answer.verdict, answer.reason, None, rulebook.version, id, origin)
+    number = number_of(call)
     at = now.timestamp()
-    case = rulebook.case(terms, call, parse(call.to), ground or NO_GROUND, restraints, at)
-    answer = _ask(rulebook, case)
     retry_at = None
-    if answer.verdict is Verdict.DEFER:
-        retry_at = _retry_at(rulebook, case, answer)
+    answer = _unanswerable(terms, number, doubt)
+    if answer is None and terms is not None and number is not None:
+        case = rulebook.case(terms, call, number, ground or NO_GROUND, restraints, at)
+        answer = _ask(rulebook, case)
+        if answer.verdict is Verdict.DEFER:
+            retry_at = _retry_at(rulebook, case, answer)
+    answer = answer or _SILENCE
     return Decision(answer.verdict, answer.reason, retry_at, rulebook.version, id, origin)
+
+
+def number_of(call: Call) -> Number | None:
+    """Read the number that is called; None if it is none."""
+    try:
+        return parse(call.to)
+    except InvalidNumber:
+        return None
 
 
 def explain(
@@ -180,18 +189,20 @@ def explain(
     return [(rule, rule.answer(case)) for rule in rulebook.rules]
 
 
+_INVALID_NUMBER = Answer(Verdict.DENY, Reason.INVALID_NUMBER)
 _UNKNOWN_CAMPAIGN = Answer(Verdict.DENY, Reason.UNKNOWN_CAMPAIGN)
+_UNSUPPORTED = Answer(Verdict.DENY, Reason.UNSUPPORTED_DESTINATION)
 
 
-def _malformed(terms: Terms | None, call: Call, doubt: Reason | None) -> Answer | None:
-    try:
-        number = parse(call.to)
-    except InvalidNumber:
-        return Answer(Verdict.DENY, Reason.INVALID_NUMBER)
+def _unanswerable(
+    terms: Terms | None, number: Number | None, doubt: Reason | None
+) -> Answer | None:
+    if number is None:
+        return _INVALID_NUMBER
     if terms is None and doubt is None:
         return _UNKNOWN_CAMPAIGN
     if not number.territories:
-        return Answer(Verdict.DENY, Reason.UNSUPPORTED_DESTINATION)
+        return _UNSUPPORTED
     return None if doubt is None else Answer(Verdict.DEFER, doubt)
 
 
