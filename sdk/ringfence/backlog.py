@@ -26,6 +26,8 @@ class Backlog:
     """The batches by their first change, and the latest row of each key in them."""
 
     def __init__(self) -> None:
+        self.newest = 0
+        """The last change heard of, also in what had to be dropped."""
         self._logs: dict[int, Log] = {}
         self._early: dict[int, tuple[int, int, int]] = {}
 
@@ -38,6 +40,7 @@ class Backlog:
         return min(self._logs, default=None)
 
     def hold(self, log: Log) -> None:
+        self.newest = max(self.newest, log.last)
         self._logs[log.first] = log
         if len(self._logs) > MAX_WAITING:
             del self._logs[max(self._logs)]

@@ -61,6 +61,10 @@ class Proof:
         self.at = None
         self._digests.clear()
 
+    def lapse(self) -> None:
+        """The last head is out of date: only the next one can prove anything."""
+        self.at, self._fresh = None, False
+
     def compare(self) -> bool | None:
         """Hold the last head against the tables: they agree, or do not; None: one cannot tell."""
         head = self.head

@@ -172,7 +172,7 @@ class Replica:
         return (
             self._complete
             and self._loading is None
-            and not self._backlog
+            and self._backlog.newest <= self.seq
             and head is not None
             and head.epoch == self.epoch
             and _names(head, self.config)
@@ -228,6 +228,8 @@ class Replica:
                 self._backlog.hold(log)
         elif log.epoch == self.epoch and self._complete and log.last > self.seq:
             self._take(log, now)
+        elif log.epoch > self.epoch:  # the ledger was replaced; its head will tell
+            self._proof.lapse()
         return self._go_on(now)
 
     def receive_snapshot(self, part: Snapshot, now: Now) -> list[Effect]:
@@ -328,7 +330,7 @@ class Replica:
             return
         if self._loading is None and not self._diverged and head.epoch == self.epoch:
             self._compare(head, now)
-        behind = self._loading is not None or self._backlog or self.seq < head.seq
+        behind = self._loading is not None or self.seq < max(head.seq, self._backlog.newest)
         if not behind and _names(head, self.config):
             self._ask_at, self._told_again = None, 0
         elif self._ask_at is None:
@@ -338,7 +340,7 @@ class Replica:
         agree = self._proof.compare()
         if agree is False:
             self._disprove(head, now)
-        elif agree and not self._backlog:
+        elif agree and self._backlog.newest <= self.seq:
             self._vain = 0
             self._behind_since = self._hope_until = None
         elif self._behind_since is None:
@@ -412,7 +414,7 @@ class Replica:
             all_missing = len(loading.missing) == loading.shards
             some = [] if all_missing else sorted(loading.missing)
             return [Ask(self._gate, head.epoch, shards=some)]
-        reached, last = self.seq, head.seq
+        reached, last = self.seq, max(head.seq, self._backlog.newest)
         if loading is not None:
             reached, last = loading.reached, loading.newest
         waiting = self._backlog.first

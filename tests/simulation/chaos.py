@@ -212,6 +212,8 @@ class Simulation:
         """Nobody can know at once that the ledger is no longer what it was."""
         blind = not self.ledger.looks_back or topic("head") not in self.broker.retained
         self.excused_until = self.world.time + (60.0 if blind else 0.0)
+        for gate in self.gates:
+            gate.ahead = []
 
     def _new_database(self) -> None:
         self.ledger.crash()
@@ -241,14 +243,26 @@ class Simulation:
         assert by is not None
         self._check_proof(gate, by)
         self._check_tables(gate)
+        self._check_gaps(gate)
+        assert replica.head is not None
+        told = self.ledger.configs[replica.head.epoch, replica.head.config]
+        assert replica.config == told
         for key, (name, day) in gate.refused.items():
             assert name in self.ledger.lost or replica.restraint(key).refused_on >= day, name
 
     def _check_proof(self, gate: Gate, by: Head) -> None:
         """What proves the tables is a head that they have reached, sent not too long ago."""
         assert gate.replica.seq >= by.seq
+        assert (by, gate.replica._proof.at) in gate.live
         sent = self.ledger.heads[by.epoch, by.seq, by.at]
         assert self.world.time - sent <= self._bound
+
+    def _check_gaps(self, gate: Gate) -> None:
+        """What a gate has heard of for more than a moment it has, or it is in doubt."""
+        here, epoch = (gate.replica.epoch, gate.replica.seq), self.ledger.account.epoch
+        gate.ahead = [k for k in gate.ahead if k[1] == epoch and k[1:] > here]
+        overdue = self.world.now(0).mono - MARGIN
+        assert not [known for known in gate.ahead if known[0] < overdue], gate.ahead
 
     @property
     def _bound(self) -> float:

@@ -1,6 +1,7 @@
 """A gate in the simulation: the real replica, and what courier, outbox and disk do around it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from operator import itemgetter
 from random import Random
 
@@ -8,7 +9,7 @@ import msgspec
 from tests.simulation.world import Broker, World, topic
 
 from ringfence.event import AnyEvent, Event
-from ringfence.replica import Confirmed, Effect, Patience, Replica
+from ringfence.replica import Confirmed, Effect, Now, Patience, Replica
 from ringfence.row import day_of
 from ringfence.shelf import DiskShelf
 from ringfence.table import Table
@@ -104,6 +105,10 @@ class Gate:
         self.up = True
         self._life += 1
         self._sent: dict[str, float] = {}
+        self.live: set[tuple[Head, float]] = set()
+        """Heads that were heard as they were sent, and when."""
+        self.ahead: list[tuple[float, int, int]] = []
+        """Changes of which it knows: since when it must have them, epoch and change."""
         self._asked: list[float] = []
         self._told_again = 0
         self.connect()
@@ -161,12 +166,12 @@ class Gate:
     def hear(self, topic: str, payload: bytes, *, retained: bool) -> None:
         replica, now = self.replica, self._world.now(self.clock_error)
         effects: list[Effect] = []
-        try:
+        with suppress(WireError):
             match topic.split("/")[3]:
                 case "head":
-                    effects = replica.receive_head(decode(payload, Head), now, retained=retained)
+                    effects = self._hear_head(decode(payload, Head), now, retained=retained)
                 case "log":
-                    effects = replica.receive_log(decode(payload, Log), now)
+                    effects = self._hear_log(decode(payload, Log), now)
                 case "snapshot":
                     effects = replica.receive_snapshot(decode(payload, Snapshot), now)
                 case "config":
@@ -174,10 +179,21 @@ class Gate:
                 case "reply":
                     self._told_again += 1
                     effects = replica.receive_reply(decode_reply(payload), now)
-        except WireError:
-            pass
         self._act(effects)
         self._check(self)
+
+    def _hear_head(self, head: Head, now: Now, *, retained: bool) -> list[Effect]:
+        if not retained:
+            self.live.add((head, now.mono))
+        effects = self.replica.receive_head(head, now, retained=retained)
+        if self.replica.head == head:
+            self.ahead.append((now.mono + self._patience.stragglers, head.epoch, head.seq))
+        return effects
+
+    def _hear_log(self, log: Log, now: Now) -> list[Effect]:
+        if self.replica._complete and self.replica._loading is None:
+            self.ahead.append((now.mono, log.epoch, log.last))
+        return self.replica.receive_log(log, now)
 
     def _act(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -236,6 +236,20 @@ def test_a_backlog_that_overflows_still_takes_what_fills_the_gap(
     assert gate.doubt(at(1.2)) is None
 
 
+def test_what_had_to_be_dropped_is_not_forgotten(
+    truth: Truth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "MAX_WAITING", 1)
+    gate = synced(truth)
+    one, two, three, four = (truth.tell(refusal(n)) for n in range(100, 104))
+    for log in (two, four, three, one):
+        gate.receive_log(log, at(1))
+
+    assert gate.seq == two.last
+    assert gate.doubt(at(1)) is Reason.NOT_READY
+    assert questions(gate.tick(at(2))) == [Ask("gate", EPOCH, first=three.first, last=four.last)]
+
+
 def test_a_long_backlog_is_applied_turn_by_turn(
     truth: Truth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -578,6 +592,16 @@ def test_batches_and_answers_of_a_replaced_epoch_confirm_nothing(truth: Truth) -
         gate.receive_reply(Known(EPOCH, 1, ["refusal-3"]), at(1)),
     ):
         assert not [effect for effect in effects if isinstance(effect, Confirmed)]
+
+
+def test_a_batch_of_a_later_epoch_is_a_doubt_before_its_head_is_heard(truth: Truth) -> None:
+    gate = synced(truth)
+
+    gate.receive_log(Truth(ANOTHER).tell(refusal(3)), at(1))
+
+    assert gate.doubt(at(1)) is Reason.NOT_READY
+    hear(gate, truth, 2)
+    assert gate.doubt(at(2)) is None
 
 
 def test_heads_of_a_replaced_epoch_count_only_when_nothing_is_heard_of_the_other(

@@ -3,6 +3,7 @@
 import tempfile
 from contextlib import suppress
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Annotated
 
@@ -20,10 +21,14 @@ __all__ = ["demo"]
 
 LIMIT = 60.0
 FRAME = 0.25
+WIDTH = 104
 
 
 def demo(
     *,
+    picture_file: Annotated[
+        Path | None, typer.Option("--picture", help="Write the last picture as SVG.")
+    ] = None,
     keep: Annotated[
         bool, typer.Option(help="Leave it running to play with, until Ctrl-C.")
     ] = False,
@@ -41,6 +46,10 @@ def demo(
         except (BrokerError, StageError) as error:
             console.print(f"[red]the demo cannot go on:[/] {error}")
             raise typer.Exit(1) from error
+    if picture_file is not None:
+        paper = Console(record=True, width=WIDTH, file=StringIO())
+        paper.print(summary(play))
+        paper.save_svg(str(picture_file), title="ringfence demo")
     if not play.facts or not all(fact.held for fact in play.facts):
         raise typer.Exit(1)
 
