@@ -3,7 +3,9 @@
 Random keys, look-ups in random order, each timed by itself; so a time holds the timer's own, which
 is printed. Every size and store has a process of its own, three times: a cell is the median, and
 the least and the most of them. Memory is what the process grew by, its source array left out. The
-dict keeps no digest. Run: `python -m benchmarks.bench_table [ROWS...]`.
+dict keeps no digest, and is built with the garbage collector off: on, it walks through the whole
+dict again and again, and ten million rows take minutes. Run: `python -m benchmarks.bench_table
+[ROWS...]`.
 """
 
 import gc
@@ -63,7 +65,6 @@ def percentiles(get: Callable[[int], object], keys: list[int], name: str) -> Mea
 
 def looked_up(get: Callable[[int], object], rows: Array) -> Measures:
     chosen = np.random.default_rng(2).integers(0, len(rows), LOOKS)
-    gc.freeze()
     return {
         **percentiles(get, rows[chosen, 0].tolist(), "hit"),
         **percentiles(get, random_rows(LOOKS, seed=3)[:, 0].tolist(), "miss"),
@@ -72,6 +73,7 @@ def looked_up(get: Callable[[int], object], rows: Array) -> Measures:
 
 def as_dict(rows: Array) -> Dict:
     found: Dict = {}
+    gc.disable()
     for start in range(0, len(rows), 10_000):
         found.update((key, (low, high)) for key, low, high in rows[start : start + 10_000].tolist())
     return found

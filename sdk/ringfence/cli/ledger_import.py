@@ -114,6 +114,7 @@ def _run(job: _Job) -> Tally:
     console, name = Console(stderr=True), job.sheet.path.name
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
                TimeRemainingColumn())  # fmt: skip
+    often = gc.get_threshold()
     gc.set_threshold(100_000)  # a batch has as many objects and no cycles: a sixth of the time
     tally, began = Tally(), monotonic()
     try:
@@ -130,6 +131,8 @@ def _run(job: _Job) -> Tally:
             _tell(name, tally, monotonic() - began)
             typer.echo("broken off: run it again, what is in the ledger stays", err=True)
         raise
+    finally:
+        gc.set_threshold(*often)
     _tell(name, tally, monotonic() - began)
     return tally
 
