@@ -63,9 +63,12 @@ def onto_ground(row: Ground, events: Iterable[Event], texts: Mapping[str, int]) 
 def _later_consent(own: Ground, row: Ground) -> bool:
     """Whether the own statement is the later: by day, which a row knows, not by instant.
 
-    So a consent does not show over a withdrawal until the ledger says that it came after it.
+    So a withdrawal shows at once whatever its date, and a consent does not show over a withdrawal
+    until the ledger says that it came after it.
     """
-    if not own.consent_from or (row.withdrawn and not own.withdrawn):
+    if own.withdrawn:
+        return True
+    if not own.consent_from or row.withdrawn:
         return False
     return own.consent_from >= row.consent_from
 

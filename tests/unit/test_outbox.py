@@ -33,7 +33,8 @@ import errno, resource, sys
 from pathlib import Path
 from ringfence.outbox import Entry, Outbox, OutboxError
 outbox = Outbox.open(Path(sys.argv[1]))
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
 outbox.put(Entry("a", "acme", b"a" * 600))
 outbox.put(Entry("b", "acme", b"b" * 200))
 try:
@@ -43,6 +44,7 @@ except OutboxError as error:
 print(*(entry.id for entry in outbox.pending()))
 outbox.confirm(["a", "b"])
 outbox.put(Entry("e", "acme", b"e" * 600))
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 """
 CONFIRM_ON_A_FULL_DISK = """
 import os, resource, sys
@@ -63,9 +65,11 @@ OPEN_ON_A_FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from ringfence.outbox import Outbox
-resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
 outbox = Outbox.open(Path(sys.argv[1]))
 print(len(outbox), outbox.needs_compaction)
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 """
 
 

@@ -7,14 +7,14 @@ attempts, prefixes) is data with dates. `C. conso.` is the Code de la consommati
 
 import re
 from collections.abc import Callable
-from datetime import date, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache, partial
 
 import msgspec
 
 from ringfence.decision import Reason, Verdict
-from ringfence.number import InvalidNumber, parse
-from ringfence.row import Ground, date_of, day_of
+from ringfence.number import InvalidNumber, Territory, parse
+from ringfence.row import Ground, date_of, day_in, day_of
 from ringfence.rules import articles as law
 from ringfence.rules.calendar import (
     QUARTER,
@@ -293,24 +293,34 @@ def _hours(reading: Reading, case: Case) -> Answer | None:
         return None
     index = int(case.at // QUARTER)
     opens = next_opening(reading.opening, case.territories, index + 1)
-    begins, _ = _slot(case.ground)
+    begins, _ = _slot_of(case)
     if case.at < begins and (opens is None or begins < opens):
         opens = begins
     return Answer(Verdict.DEFER, closed, opens)
 
 
-def _slot(ground: Ground) -> tuple[int, int]:
-    """Give first and last second of the agreed slot."""
-    if not ground.slot_at:
+@lru_cache(maxsize=4096)
+def _slot(start: int, minutes: int, territories: tuple[Territory, ...]) -> tuple[int, int]:
+    """Give first and last second of the agreed slot; it never reaches into another date."""
+    if not start:
         return 0, -1
-    if ground.slot_minutes:
-        return ground.slot_at, ground.slot_at + 60 * ground.slot_minutes - 1
-    return ground.slot_at - SLOT_TOLERANCE, ground.slot_at + SLOT_TOLERANCE
+    at = datetime.fromtimestamp(start, UTC)
+    begins = start if minutes else start - SLOT_TOLERANCE
+    ends = start + 60 * minutes - 1 if minutes else start + SLOT_TOLERANCE
+    for territory in territories:
+        day = day_in(territory.zone, at)
+        begins = max(begins, midnight((territory,), day))
+        ends = min(ends, midnight((territory,), day + timedelta(days=1)) - 1)
+    return begins, ends
+
+
+def _slot_of(case: Case) -> tuple[int, int]:
+    return _slot(case.ground.slot_at, case.ground.slot_minutes, case.territories)
 
 
 def _in_slot(case: Case) -> bool:
-    begins, ends = _slot(case.ground)
-    return begins <= int(case.at) <= ends
+    begins, ends = _slot_of(case)
+    return begins <= case.at <= ends
 
 
 def _attempts(reading: Reading, case: Case) -> Answer | None:
