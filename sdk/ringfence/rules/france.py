@@ -107,7 +107,6 @@ _NO_GROUND = _deny(Reason.NO_GROUND)
 _CONSENT_WITHDRAWN = _deny(Reason.CONSENT_WITHDRAWN)
 _CONSENT_EXPIRED = _deny(Reason.CONSENT_EXPIRED)
 _CONSENT_DEFECTIVE = _deny(Reason.CONSENT_DEFECTIVE)
-_BLOCTEL = _deny(Reason.BLOCTEL)
 _SECTOR_BANNED = _deny(Reason.SECTOR_BANNED)
 _OBJECTED = _deny(Reason.OBJECTED)
 _REFUSED = _deny(Reason.REFUSED)
@@ -253,7 +252,8 @@ def _basis(reading: Reading, case: Case) -> Answer | None:
     if ground is not None:
         return ground
     if not opt_in and _on_bloctel(case):
-        return _BLOCTEL
+        listed = date_of(case.restraint.bloctel_until + 1)
+        return Answer(Verdict.DENY, Reason.BLOCTEL, midnight(case.territories, listed))
     return _consent_defect(case) or _NO_GROUND
 
 

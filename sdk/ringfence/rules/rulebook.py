@@ -86,7 +86,7 @@ class Case(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What a rule says. A DEFER with `until` says: not before that instant, by this rule."""
+    """What a rule says. With `until` it objects up to that instant; a DENY without: for ever."""
 
     verdict: Verdict
     reason: Reason
@@ -234,6 +234,4 @@ def _retry_at(rulebook: Rulebook, case: Case, answer: Answer) -> datetime | None
         answer = _ask(rulebook, case)
         if answer.verdict is Verdict.ALLOW:
             return datetime.fromtimestamp(case.at, UTC)
-        if answer.verdict is Verdict.DENY:
-            return None
     return None
