@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from ringfence.number import DEPARTMENTS, Number, Territory, territory_of_zone
+from ringfence.number import DEPARTMENTS, Number, Territory, territories_of_zone
 
 __all__ = ["Call", "Outcome", "new_id"]
 
@@ -64,27 +64,25 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             msg = f"no department has the number {self.department!r}"
             raise ValueError(msg)
         if self.zone is not None:
-            _territory(self.zone)
+            _places(self.zone)
 
     def territories(self, number: Number) -> tuple[Territory, ...]:
         """Give where the consumer may be: as the call says, else as the number tells."""
         if self.zone is None and self.department is None:
             return number.territories
-        said = []
-        if self.department is not None:
-            said.append(DEPARTMENTS[self.department])
-        if self.zone is not None:
-            zone = _territory(self.zone)
-            if all(t.zone != zone.zone for t in said):
-                said.append(zone)
-        return tuple(said)
+        said: tuple[Territory, ...] = (
+            () if self.department is None else (DEPARTMENTS[self.department],)
+        )
+        if self.zone is None or any(place.zone == self.zone for place in said):
+            return said
+        return (*said, *_places(self.zone))
 
 
 @lru_cache(maxsize=1024)
-def _territory(zone: str) -> Territory:
+def _places(zone: str) -> tuple[Territory, ...]:
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         msg = f"no time zone is called {zone!r}"
         raise ValueError(msg) from error
-    return territory_of_zone(zone)
+    return territories_of_zone(zone)

@@ -80,6 +80,10 @@ class Channel(StrEnum):
     OUTBOUND_CALL = "outbound_call"
 
 
+_CANVASSED = frozenset([Channel.OUTBOUND_CALL])
+_ORAL = frozenset([Channel.OUTBOUND_CALL, Channel.INBOUND_CALL])
+
+
 class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was shown to whoever gave a consent."""
 
@@ -141,13 +145,15 @@ def sound_texts(
     """Give the indices of the texts on which a consent to this campaign's calls can rest.
 
     Such a text carries all mentions of R223-1, names principal and operator, was not shown or read
-    on a canvassing call, and covers automation where a machine will speak.
+    on a canvassing call, for insurance on no call at all (C. assur. R112-7), and covers automation
+    where a machine will speak.
     """
+    oral = _ORAL if campaign.sector == "insurance" else _CANVASSED
     return frozenset(
         index[name]
         for name, text in texts.items()
         if text.mentions >= MENTIONS
         and text.parties >= {campaign.principal, campaign.operator}
-        and text.channel is not Channel.OUTBOUND_CALL
+        and text.channel not in oral
         and (text.automated or not campaign.dial_mode.unattended)
     )

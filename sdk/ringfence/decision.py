@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["Decision", "Origin", "Reason", "Verdict"]
+__all__ = ["NOWHERE", "Decision", "Origin", "Reason", "Verdict"]
 
 
 class Verdict(StrEnum):
@@ -64,6 +64,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
 
 
 NOWHERE = Origin()
+"""Of a decision for which no replica was asked."""
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -63,14 +63,12 @@ def onto_ground(row: Ground, events: Iterable[Event], texts: Mapping[str, int]) 
 def _later_consent(own: Ground, row: Ground) -> bool:
     """Whether the own statement is the later: by day, which a row knows, not by instant.
 
-    So a withdrawal shows at once whatever its date, and a consent does not show over a withdrawal
-    until the ledger says that it came after it.
+    So a withdrawal shows at once whatever its date, and a consent does not show over a withdrawal,
+    or over another consent of its day, until the ledger says that it came after it.
     """
     if own.withdrawn:
         return True
-    if not own.consent_from or row.withdrawn:
-        return False
-    return own.consent_from >= row.consent_from
+    return own.consent_from > row.consent_from and not row.withdrawn
 
 
 def fold_restraint(events: Iterable[Event]) -> Restraint:
@@ -101,25 +99,27 @@ def onto_restraint(row: Restraint, events: Iterable[Event]) -> Restraint:
 
 def _with_consent(row: Ground, events: list[Event], texts: Mapping[str, int]) -> Ground:
     """The latest statement stands, even if an older one was better."""
-    last = _latest(events, Consent, Withdrawal, lambda e: _consent_rank(e, texts))
+    last = _latest(events, Consent, Withdrawal, _consent_rank)
     if last is None:
         return row
     said = day_of(last.stated().on)
     if isinstance(last, Consent):
+        # Shown two texts at one instant, nobody can tell to which of them the person agreed.
+        shown = {e.text for e in events if isinstance(e, Consent) and e.at == last.at}
         return msgspec.structs.replace(
             row,
-            text=texts.get(last.text, UNKNOWN_TEXT),
+            text=texts.get(last.text, UNKNOWN_TEXT) if len(shown) == 1 else UNKNOWN_TEXT,
             consent_from=said,
             consent_until=day_of(last.until),
         )
     return msgspec.structs.replace(row, withdrawn=True, consent_from=said)
 
 
-def _consent_rank(event: Event, texts: Mapping[str, int]) -> tuple[int, ...]:
+def _consent_rank(event: Event) -> tuple[int, ...]:
     if not isinstance(event, Consent):
         return (1, day_of(event.on))
     until = day_of(event.until) or OPEN_END
-    return (0, -day_of(event.on), -until, texts.get(event.text, UNKNOWN_TEXT))
+    return (0, -day_of(event.on), -until)
 
 
 def _with_contract(row: Ground, events: list[Event]) -> Ground:

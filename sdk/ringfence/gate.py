@@ -7,7 +7,7 @@ admitting (the outbox reaches the disk), closing.
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -27,7 +27,7 @@ from ringfence.call import Call, Outcome, new_id
 from ringfence.campaign import sound_texts
 from ringfence.config import ConfigError, Settings, load
 from ringfence.courier import Courier
-from ringfence.decision import Decision, Reason, Verdict
+from ringfence.decision import NOWHERE, Decision, Reason, Verdict
 from ringfence.event import (
     Attempt,
     AttemptCancelled,
@@ -41,10 +41,10 @@ from ringfence.number import Keyring, parse
 from ringfence.outbox import OutboxError
 from ringfence.permit import Permit
 from ringfence.replica import Confirmed, Effect, Now, Replica
-from ringfence.row import NO_GROUND, Ground, Restraint
+from ringfence.row import NO_FACTS, Facts
 from ringfence.rules import france
 from ringfence.rules.calendar import prepare
-from ringfence.rules.rulebook import Answer, Rule, Terms, decide, explain, number_of
+from ringfence.rules.rulebook import Answer, Rule, Terms, explain, judge, number_of
 from ringfence.shelf import DiskShelf
 from ringfence.status import PrincipalStatus, Readiness, Status
 from ringfence.wire import (
@@ -119,6 +119,30 @@ class _Plan(msgspec.Struct, frozen=True):
 
     terms: Terms
     book: _Book
+
+
+class _Read(NamedTuple):
+    """What was looked up for a call: keys, 0 where there is none, and their rows."""
+
+    number: int
+    purpose: int
+    consumer: int
+    rows: tuple[Facts, tuple[Facts, ...]]
+    """That of the ground, and those of the restraints."""
+
+
+_NOTHING = _Read(0, 0, 0, (NO_FACTS, ()))
+
+
+def _look_up(plan: _Plan, e164: str, call: Call) -> _Read:
+    keyring, replica = plan.book.keyring, plan.book.replica
+    number, purpose = keyring.both(e164, plan.terms.campaign.purpose)
+    ground, restraint = replica.ground(purpose), replica.restraint(number)
+    if call.consumer is None:
+        return _Read(number, purpose, 0, (ground, (restraint,)))
+    consumer = keyring.consumer(call.consumer)
+    rows = ground, (restraint, replica.restraint(consumer))
+    return _Read(number, purpose, consumer, rows)
 
 
 class Gate:
@@ -240,27 +264,30 @@ class Gate:
 
     def check(self, call: Call) -> Decision:
         """Decide without any effect. Never raises, never waits; gates that cannot know, defer."""
-        return self._decide(call, self._clock())
+        return self._decide(call, self._clock())[0]
 
-    def _decide(self, call: Call, now: Now) -> Decision:
-        plan = self._plans.get(call.campaign)
-        doubt = self._doubt(plan, now)
-        at = datetime.fromtimestamp(now.utc, UTC)
-        name = f"{self._boot}-{next(self._numbers):x}"
-        if plan is None:
-            return decide(self.rulebook, None, call, None, (), at, doubt=doubt, id=name)
-        ground, restraints = self._rows(plan, call)
-        return decide(
+    def _decide(self, call: Call, now: Now) -> tuple[Decision, _Read]:
+        """Decide, and give what the decision rests on."""
+        plan, number = self._plans.get(call.campaign), number_of(call)
+        read = _NOTHING if plan is None or number is None else _look_up(plan, number.e164, call)
+        judged = judge(
             self.rulebook,
-            plan.terms,
-            call,
-            ground,
-            restraints,
-            at,
-            doubt=doubt,
-            origin=plan.book.replica.origin(now.mono),
-            id=name,
+            None if plan is None else plan.terms,
+            None if number is None else call.territories(number),
+            call.caller_id,
+            read.rows,
+            now.utc,
+            doubt=self._doubt(plan, now),
         )
+        decision = Decision(
+            judged.verdict,
+            judged.reason,
+            judged.retry_at,
+            self.rulebook.version,
+            f"{self._boot}-{next(self._numbers):x}",
+            NOWHERE if plan is None else plan.book.replica.origin(now.mono),
+        )
+        return decision, read
 
     def _doubt(self, plan: _Plan | None, now: Now) -> Reason | None:
         if self._born != _forks:
@@ -274,17 +301,6 @@ class Gate:
             return Reason.EVIDENCE_UNAVAILABLE
         return doubt
 
-    def _rows(self, plan: _Plan, call: Call) -> tuple[Ground, Sequence[Restraint]]:
-        number = number_of(call)
-        if number is None:
-            return NO_GROUND, ()
-        replica, keyring = plan.book.replica, plan.book.keyring
-        ground = replica.ground(keyring.purpose(number.e164, plan.terms.campaign.purpose))
-        restraint = replica.restraint(keyring.number(number.e164))
-        if call.consumer is None:
-            return ground, (restraint,)
-        return ground, (restraint, replica.restraint(keyring.consumer(call.consumer)))
-
     def explain(self, call: Call) -> list[tuple[Rule, Answer | None]]:
         """Give what each rule says of a call, in the order they are asked.
 
@@ -294,10 +310,9 @@ class Gate:
         if plan is None:
             msg = f"no campaign is called {call.campaign!r}"
             raise LookupError(msg)
-        parse(call.to)
-        ground, restraints = self._rows(plan, call)
+        read = _look_up(plan, parse(call.to).e164, call)
         at = datetime.fromtimestamp(self._clock().utc, UTC)
-        return explain(self.rulebook, plan.terms, call, ground, restraints, at)
+        return explain(self.rulebook, plan.terms, call, read.rows, at)
 
     # --- permits ------------------------------------------------------------------------------
 
@@ -310,7 +325,7 @@ class Gate:
         where the id belongs to another call.
         """
         now = self._clock()
-        decision = self._decide(call, now)
+        decision, _ = self._decide(call, now)
         known = self._permits.get(call.id)
         if known is not None and self._repeats(known, call, decision, now):
             return known

@@ -13,13 +13,14 @@ import phonenumbers
 __all__ = [
     "DEPARTMENTS",
     "METROPOLE",
+    "TERRITORIES",
     "InvalidNumber",
     "Keyring",
     "Number",
     "Territory",
     "key",
     "parse",
-    "territory_of_zone",
+    "territories_of_zone",
 ]
 
 
@@ -64,6 +65,9 @@ DEPARTMENTS: dict[str, Territory] = {
     "978": SAINT_MARTIN,
 }
 
+TERRITORIES = {t.code: t for t in DEPARTMENTS.values()}
+"""By code."""
+
 _ZONES = {t.zone: t for t in DEPARTMENTS.values() if t is not ALSACE_MOSELLE}
 
 # Overseas numbers share the national plan: inside France they are dialled 0 and nine digits, and
@@ -83,10 +87,14 @@ _OVERSEAS = {
 
 _PERHAPS_OVERSEAS = frozenset(prefix[:2] for prefix in _OVERSEAS)
 _METROPOLITAN = (METROPOLE,)
+_ANTILLES = (GUADELOUPE, SAINT_MARTIN, SAINT_BARTHELEMY)
 
 _MAX_TEXT = 40  # a longer text is no number; it bounds what the parser is given
 _WRITTEN = re.compile(r"\s*\+?[0-9\s().\-/]+")  # letters would be read as the keys of a telephone
 _SPACE = re.compile(r"\s")  # French lists write no-break spaces too
+
+_FRENCH = re.compile(r"(?:0|\+33|0033)([1-9][0-9]{8})")
+_BETWEEN = str.maketrans("", "", " .-\u00a0\u202f")
 
 
 class InvalidNumber(ValueError):  # noqa: N818 - what it is, like the reason `invalid_number`
@@ -116,7 +124,7 @@ def parse(text: str) -> Number:
         if national[:2] not in _PERHAPS_OVERSEAS and national[0] != "0":
             return Number(text, _METROPOLITAN)
     else:
-        country, national = _read(text)
+        country, national = _plainly_french(text) or _read(text)
     if country == "33":
         country = _country(national)
         if country == "508":
@@ -132,6 +140,14 @@ def _country(national: str) -> str:
     """Give the country code of nine digits of the French plan: the longest prefix tells."""
     known = (_OVERSEAS.get(national[:length]) for length in (5, 4, 3))
     return next((code for code in known if code is not None), "33")
+
+
+def _plainly_french(text: str) -> tuple[str, str] | None:
+    """Give what `_read` would, in a tenth of the time, of a number written as most lists do."""
+    if len(text) > _MAX_TEXT:
+        return None
+    written = _FRENCH.fullmatch(text.translate(_BETWEEN))
+    return written and ("33", written[1])
 
 
 def _read(text: str) -> tuple[str, str]:
@@ -161,7 +177,7 @@ def _possible(country: str, national: str, e164: str) -> bool:
 _TERRITORIES = {
     "33": _METROPOLITAN,
     "508": (MIQUELON,),
-    "590": (GUADELOUPE, SAINT_MARTIN, SAINT_BARTHELEMY),
+    "590": _ANTILLES,
     "594": (GUYANE,),
     "596": (MARTINIQUE,),
 }
@@ -182,9 +198,15 @@ def _indian_ocean(national: str) -> tuple[Territory, ...]:
     return (REUNION, MAYOTTE)
 
 
-def territory_of_zone(zone: str) -> Territory:
-    """Give the territory that keeps this time zone; elsewhere only the nation's holidays hold."""
-    return _ZONES.get(zone) or Territory("FR", zone)
+def territories_of_zone(zone: str) -> tuple[Territory, ...]:
+    """Give the territories that keep this time zone; elsewhere only the nation's holidays hold.
+
+    Guadeloupe's is also the time of Saint-Martin and Saint-Barthélemy, which are told apart only
+    where they are named.
+    """
+    if zone == GUADELOUPE.zone:
+        return _ANTILLES
+    return (_ZONES.get(zone) or Territory("FR", zone),)
 
 
 def key(secret: bytes, message: str) -> int:
@@ -219,6 +241,14 @@ class Keyring:
 
     def purpose(self, e164: str, purpose: str) -> int:
         return self._key(f"{e164}\x1f{purpose}".encode())
+
+    def both(self, e164: str, purpose: str) -> tuple[int, int]:
+        """Give the key of a number, and that of the number and a purpose, which begins alike."""
+        state = self._state.copy()
+        state.update(e164.encode())
+        number = int.from_bytes(state.digest(), "little")
+        state.update(f"\x1f{purpose}".encode())
+        return number or 1, int.from_bytes(state.digest(), "little") or 1
 
     def consumer(self, consumer: str) -> int:
         return self._key(f"id:{consumer}".encode())

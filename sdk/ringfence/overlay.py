@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from ringfence.event import Callback, Consent, Contract, Event, Slot
 from ringfence.fold import onto_ground, onto_restraint
-from ringfence.row import Ground, Restraint
+from ringfence.row import Facts, Ground, Restraint
 
 __all__ = ["Overlay"]
 
@@ -49,11 +49,11 @@ class Overlay:
         if isinstance(self._events.get(name), Consent | Contract | Callback | Slot):
             self.drop([name])
 
-    def ground(self, key: int, row: Ground, texts: Mapping[str, int]) -> Ground:
-        return onto_ground(row, self._filed[key].values(), texts)
+    def ground(self, key: int, facts: Facts, texts: Mapping[str, int]) -> Facts:
+        return onto_ground(Ground.unpack(facts), self._filed[key].values(), texts).pack()
 
-    def restraint(self, key: int, row: Restraint) -> Restraint:
-        return onto_restraint(row, self._filed[key].values())
+    def restraint(self, key: int, facts: Facts) -> Facts:
+        return onto_restraint(Restraint.unpack(facts), self._filed[key].values()).pack()
 
 
 def _keys(event: Event) -> set[int]:

@@ -10,6 +10,7 @@ Every method that hears something raises `TableError` where there is no space fo
 is lost then: the replica doubts, asks again, and goes on when there is.
 """
 
+import math
 from random import Random
 from typing import NamedTuple, Protocol
 
@@ -20,7 +21,7 @@ from ringfence.decision import Origin, Reason
 from ringfence.event import Event
 from ringfence.overlay import Overlay
 from ringfence.proof import Proof
-from ringfence.row import NO_GROUND, NO_RESTRAINT, Ground, Restraint
+from ringfence.row import NO_FACTS, Facts
 from ringfence.snapshot import Assembly
 from ringfence.table import Table
 from ringfence.wire import (
@@ -39,6 +40,10 @@ from ringfence.wire import (
 )
 
 __all__ = ["Confirmed", "Effect", "Now", "Patience", "Replica", "Shelf"]
+
+
+UNSURE = -math.inf
+"""When the rows are sure until no instant."""
 
 
 class Now(NamedTuple):
@@ -112,6 +117,10 @@ class Replica:
         self._behind_since: float | None = None
         self._hope_until: float | None = None
         self._ask_at: float | None = None
+        self._skew = patience.max_clock_skew
+        # What is heard may end what is sure at any point, also by an error: it is taken back first.
+        self._sure_until = UNSURE
+        self._sure_clock = 0.0
         if self._complete:
             self._stand_at(self.seq)
 
@@ -137,17 +146,17 @@ class Replica:
     def digests(self) -> tuple[int, int]:
         return self._ground.digest, self._restraint.digest
 
-    def ground(self, key: int) -> Ground:
-        words = self._ground.get(key)
-        row = NO_GROUND if words is None else Ground.unpack(words)
+    def ground(self, key: int) -> Facts:
+        """Give the row of a number and purpose as this gate sees it, its own events included."""
+        facts = self._ground.get(key) or NO_FACTS
         if key in self.overlay:
-            return self.overlay.ground(key, row, self.config.index if self.config else {})
-        return row
+            return self.overlay.ground(key, facts, self.config.index if self.config else {})
+        return facts
 
-    def restraint(self, key: int) -> Restraint:
-        words = self._backlog.early(key) or self._restraint.get(key)
-        row = NO_RESTRAINT if words is None else Restraint.unpack(words)
-        return self.overlay.restraint(key, row) if key in self.overlay else row
+    def restraint(self, key: int) -> Facts:
+        """Give the row of a number or a consumer, beyond a gap too, own events included."""
+        facts = self._backlog.early(key) or self._restraint.get(key) or NO_FACTS
+        return self.overlay.restraint(key, facts) if key in self.overlay else facts
 
     def age(self, mono: float) -> float | None:
         """Seconds since the ledger last proved that nothing is missing here; None if never."""
@@ -158,17 +167,26 @@ class Replica:
 
     def doubt(self, now: Now) -> Reason | None:
         """Say why the rows cannot be vouched for; None: they can."""
+        if (
+            now.mono <= self._sure_until
+            and abs(now.utc - now.mono - self._sure_clock) <= self._skew
+        ):
+            return None
+        return self._doubted(now)
+
+    def _doubted(self, now: Now) -> Reason | None:
         if self._diverged:
             return Reason.DIVERGED
         if abs(self.skew(now)) > self._patience.max_clock_skew:
             return Reason.CLOCK_SKEW
-        age = self.age(now.mono)
-        if age is None or not self._up_to_date(now):
+        age, behind = self.age(now.mono), self._behind_since
+        waited = behind is not None and now.mono - behind > self._patience.stragglers
+        if age is None or waited or not self._up_to_date():
             return Reason.NOT_READY
         return Reason.STALE if age > self._patience.stale_after else None
 
-    def _up_to_date(self, now: Now) -> bool:
-        head, behind = self.head, self._behind_since
+    def _up_to_date(self) -> bool:
+        head = self.head
         return (
             self._complete
             and self._loading is None
@@ -176,8 +194,17 @@ class Replica:
             and head is not None
             and head.epoch == self.epoch
             and _names(head, self.config)
-            and (behind is None or now.mono - behind <= self._patience.stragglers)
         )
+
+    def _vouch(self) -> None:
+        """Work out until when the rows are sure, unless more is heard: it spares each decision."""
+        proved, ledger, behind = self._proof.at, self._proof.ledger_clock, self._behind_since
+        if self._diverged or proved is None or ledger is None or not self._up_to_date():
+            return
+        until = proved + self._patience.stale_after
+        if behind is not None:
+            until = min(until, behind + self._patience.stragglers)
+        self._sure_until, self._sure_clock = until, ledger
 
     def skew(self, now: Now) -> float:
         """Seconds by which this machine's clock is ahead of the ledger's; 0 before a head."""
@@ -186,6 +213,7 @@ class Replica:
 
     def close(self) -> None:
         """Let go of the tables; files of them stay as they are."""
+        self._sure_until = UNSURE
         self._abandon_load()
         self._ground.close()
         self._restraint.close()
@@ -200,6 +228,7 @@ class Replica:
 
     def receive_config(self, config: Config) -> None:
         """Hear a configuration; one older than what is known counts only if the head names it."""
+        self._sure_until = UNSURE
         known, head = self.config, self.head
         newer = known is None or (config.epoch, config.version) >= (known.epoch, known.version)
         if newer or (head is not None and _names(head, config)):
@@ -207,6 +236,7 @@ class Replica:
 
     def receive_head(self, head: Head, now: Now, *, retained: bool) -> list[Effect]:
         """Hear a heartbeat. A retained one tells where the ledger was, never that it is there."""
+        self._sure_until = UNSURE
         last = self.head
         if not self._proof.hear(head, *now, retained=retained):
             return self._go_on(now)
@@ -221,6 +251,7 @@ class Replica:
 
     def receive_log(self, log: Log, now: Now) -> list[Effect]:
         """Hear a batch of changes, in order or not, once or twice."""
+        self._sure_until = UNSURE
         whole_rows(log.ground)
         whole_rows(log.restraint)
         if self._loading is not None:
@@ -234,6 +265,7 @@ class Replica:
 
     def receive_snapshot(self, part: Snapshot, now: Now) -> list[Effect]:
         """Hear a part of a shard, asked for by this gate or by another. Raises `WireError`."""
+        self._sure_until = UNSURE
         loading = self._loading
         if loading is not None and loading.take(part):
             wait = self._patience.stragglers if loading.whole else self._patience.answer
@@ -242,6 +274,7 @@ class Replica:
 
     def receive_reply(self, reply: Reply, now: Now) -> list[Effect]:
         """Hear what the ledger tells this gate alone."""
+        self._sure_until = UNSURE
         told: list[Effect] = []
         match reply:
             case Range(log):
@@ -258,6 +291,7 @@ class Replica:
 
     def tick(self, now: Now) -> list[Effect]:
         """Let time pass: go on with what waits, ask what is due."""
+        self._sure_until = UNSURE
         return self._go_on(now)
 
     # --- what it does about it ----------------------------------------------------------------
@@ -277,6 +311,7 @@ class Replica:
             effects += self._question(self.head)
             self._ask_at = now.mono + self._patience.answer + self._delay()
             self._told_again = 0
+        self._vouch()
         return effects
 
     def _take(self, log: Log, now: Now) -> None:

@@ -15,11 +15,14 @@ import numpy as np
 __all__ = [
     "FORMAT",
     "GROUND",
+    "NO_FACTS",
     "NO_GROUND",
     "NO_RESTRAINT",
     "OPEN_END",
     "RESTRAINT",
     "ROW",
+    "Attempts",
+    "Facts",
     "Ground",
     "Restraint",
     "date_of",
@@ -54,6 +57,11 @@ RESTRAINT = np.dtype(
         ("reserved", "<u2"),
     ]
 )
+
+Facts = tuple[int, int]
+"""A row without its key: the two words that say something. Both 0: nothing is known."""
+
+NO_FACTS: Facts = (0, 0)
 
 OPEN_END = 0xFFFF
 """A contract without a stated end."""
@@ -99,7 +107,7 @@ class Ground(msgspec.Struct, frozen=True, gc=False):
     slot_minutes: int = 0
 
     @classmethod
-    def unpack(cls, words: tuple[int, int]) -> "Ground":
+    def unpack(cls, words: Facts) -> "Ground":
         low, high = words
         text = low & 0xFFFF
         callback_on = high & 0xFFFF
@@ -117,7 +125,7 @@ class Ground(msgspec.Struct, frozen=True, gc=False):
             high >> 16 & 0x0FFF,
         )
 
-    def pack(self) -> tuple[int, int]:
+    def pack(self) -> Facts:
         age = self.callback_on - self.named_callback_on + 1 if self.named_callback_on else 0
         if age > _NAMED_SPAN + 1:
             age = 0
@@ -132,17 +140,20 @@ class Ground(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+Attempts = tuple[int, int, int, int]
+"""Days of the latest four attempts, newest first."""
+
+
 class Restraint(msgspec.Struct, frozen=True, gc=False):
     """Why calls to one number, or to one consumer, may not be placed."""
 
     refused_on: int = 0
     objected: bool = False
-    attempts: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Days of the latest four attempts, newest first."""
+    attempts: Attempts = (0, 0, 0, 0)
     bloctel_until: int = 0
 
     @classmethod
-    def unpack(cls, words: tuple[int, int]) -> "Restraint":
+    def unpack(cls, words: Facts) -> "Restraint":
         low, high = words
         return cls(
             low & 0xFFFF,
@@ -151,7 +162,7 @@ class Restraint(msgspec.Struct, frozen=True, gc=False):
             high >> 32 & 0xFFFF,
         )
 
-    def pack(self) -> tuple[int, int]:
+    def pack(self) -> Facts:
         first, second, third, fourth = self.attempts
         return (
             self.refused_on

@@ -16,7 +16,7 @@ from ringfence.decision import Decision, Reason, Verdict
 from ringfence.event import AnyEvent, Event
 from ringfence.fold import fold_ground, fold_restraint
 from ringfence.number import InvalidNumber, Keyring, key, parse
-from ringfence.row import Ground, Restraint
+from ringfence.row import NO_FACTS
 from ringfence.rules import france
 from ringfence.rules.rulebook import Interpretation, Rulebook, Terms, decide
 
@@ -148,14 +148,14 @@ def _decide(world: World, rulebook: Rulebook, case: VectorCase) -> Decision:
     call = Call(**msgspec.structs.asdict(case.call))
     campaign = world.campaigns.get(call.campaign)
     if campaign is None:
-        return decide(rulebook, None, call, None, (), case.now)
+        return decide(rulebook, None, call, NO_FACTS, (), case.now)
     principal = world.principals[campaign.principal]
     index = {name: n for n, name in enumerate(principal.texts, start=1)}
     terms = Terms.of(campaign, sound_texts(campaign, principal.texts, index))
     try:
         number = parse(call.to)
     except InvalidNumber:
-        return decide(rulebook, terms, call, None, (), case.now)
+        return decide(rulebook, terms, call, NO_FACTS, (), case.now)
     known = list(_sealed(world, case, call, campaign))
     keyring = Keyring(bytes.fromhex(principal.secret))
     ground = fold_ground(
@@ -165,14 +165,7 @@ def _decide(world: World, rulebook: Rulebook, case: VectorCase) -> Decision:
     if call.consumer:
         persons.append(keyring.consumer(call.consumer))
     restraints = [fold_restraint(_of(known, campaign.principal, person)) for person in persons]
-    return decide(
-        rulebook,
-        terms,
-        call,
-        Ground.unpack(ground.pack()),
-        [Restraint.unpack(r.pack()) for r in restraints],
-        case.now,
-    )
+    return decide(rulebook, terms, call, ground.pack(), [r.pack() for r in restraints], case.now)
 
 
 def _of(events: Iterable[Event], principal: str, filed: int) -> list[Event]:

@@ -26,7 +26,8 @@ from ringfence.call import Call
 from ringfence.decision import Decision, Reason, Verdict
 from ringfence.event import Event, Keys, Refusal
 from ringfence.fold import fold_ground, fold_restraint, onto_restraint
-from ringfence.row import NO_GROUND, Ground, Restraint, day_in, day_of
+from ringfence.number import METROPOLE, Number
+from ringfence.row import NO_FACTS, NO_GROUND, Facts, Ground, Restraint, day_in, day_of
 from ringfence.rules import france
 from ringfence.rules.rulebook import Interpretation, Rulebook, Terms, decide, explain
 
@@ -55,9 +56,12 @@ class Question(msgspec.Struct, frozen=True):
         return france.rulebook(self.reading)
 
     def ask(self, now: datetime | None = None) -> Decision:
-        return decide(
-            self.book, self.terms, self.call, self.ground, self.restraints, now or self.now
-        )
+        ground, restraints = self.rows
+        return decide(self.book, self.terms, self.call, ground, restraints, now or self.now)
+
+    @property
+    def rows(self) -> tuple[Facts, list[Facts]]:
+        return self.ground.pack(), [r.pack() for r in self.restraints]
 
 
 @st.composite
@@ -114,7 +118,7 @@ def test_nothing_that_a_call_says_makes_a_decision_fail(
     decision = msgspec.structs.replace(question, call=call).ask()
 
     assert decision.verdict in Verdict
-    assert decide(question.book, None, call, None, (), question.now).verdict is Verdict.DENY
+    assert decide(question.book, None, call, NO_FACTS, (), question.now).verdict is Verdict.DENY
 
 
 @given(question=questions(), shown=numeric | anything)
@@ -134,9 +138,7 @@ def test_in_doubt_nothing_is_allowed_and_nothing_said_of_the_person(
     call = question.call if to is None else msgspec.structs.replace(question.call, to=to)
     q = question
 
-    decision = decide(
-        q.book, q.terms if known else None, call, q.ground, q.restraints, q.now, doubt=doubt
-    )
+    decision = decide(q.book, q.terms if known else None, call, *q.rows, q.now, doubt=doubt)
 
     if decision.verdict is Verdict.DENY:
         assert decision.reason in ABOUT_THE_QUESTION
@@ -158,7 +160,7 @@ def test_the_decision_is_one_of_the_answers_of_the_explanation(question: Questio
     """A permanent answer first, then the order of the rules."""
     q, decision = question, question.ask()
 
-    said = [a for _, a in explain(q.book, q.terms, q.call, q.ground, q.restraints, q.now) if a]
+    said = [a for _, a in explain(q.book, q.terms, q.call, q.rows, q.now) if a]
 
     first = next(
         answer
@@ -171,13 +173,28 @@ def test_the_decision_is_one_of_the_answers_of_the_explanation(question: Questio
 
 @given(question=questions())
 def test_rules_read_the_same_from_a_packed_row(question: Question) -> None:
-    packed = msgspec.structs.replace(
-        question,
-        ground=Ground.unpack(question.ground.pack()),
-        restraints=tuple(Restraint.unpack(r.pack()) for r in question.restraints),
-    )
+    q = question
+    (number,) = q.restraints[:1]
+    places = q.call.territories(Number("", (METROPOLE,)))
+    packed = q.book.case(q.terms, places, q.call.caller_id, (q.rows[0], q.rows[1][:1]), 0.0)
+    whole = msgspec.structs.replace(packed, ground=q.ground, restraint=number)
 
-    assert packed.ask() == question.ask()
+    assert [r.answer(packed) for r in q.book.rules] == [r.answer(whole) for r in q.book.rules]
+
+
+@given(question=questions(), seconds=st.floats(0, 900, exclude_max=True))
+def test_what_is_remembered_for_a_quarter_is_what_would_be_answered_in_it(
+    question: Question, seconds: float
+) -> None:
+    """Remembering an answer changes nothing but the time it takes."""
+    ground, restraints = question.rows
+    forgetful = msgspec.structs.replace(question.book, steady=lambda _: False)
+    begins = question.now.timestamp() // 900 * 900
+    at = datetime.fromtimestamp(begins + seconds, UTC)
+
+    afresh = decide(forgetful, question.terms, question.call, ground, restraints, at)
+
+    assert question.ask(at) == afresh
 
 
 @given(question=questions(), ahead=st.integers(0, 40))

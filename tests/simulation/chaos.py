@@ -11,7 +11,8 @@ from tests.simulation.world import START, Broker, Faults, World, topic
 
 from ringfence import backlog, proof
 from ringfence.event import Event
-from ringfence.replica import Patience
+from ringfence.replica import Patience, Replica
+from ringfence.row import Restraint
 from ringfence.shelf import DiskShelf
 from ringfence.table import Table
 from ringfence.wire import Head
@@ -32,6 +33,10 @@ CLOCKS = (-30.0, -8.0, -3.0, 0.0, 0.0, 0.0, 2.0, 6.0, 60.0)
 
 MARGIN = 0.1
 """Seconds between what a gate last heard and the moment it is looked at."""
+
+
+def refused_on(replica: Replica, key: int) -> int:
+    return Restraint.unpack(replica.restraint(key)).refused_on
 
 
 class Simulation:
@@ -237,6 +242,7 @@ class Simulation:
         assert len(replica._backlog) <= backlog.MAX_WAITING
         assert len(replica._backlog._early) <= backlog.MAX_EARLY
         assert len(replica._proof._digests) <= proof.MAX_DIGESTS
+        assert replica.doubt(now) == replica._doubted(now)
         if replica.doubt(now) is not None or world.time < self.excused_until:
             return
         self.vouched += 1
@@ -248,7 +254,7 @@ class Simulation:
         told = self.ledger.configs[replica.head.epoch, replica.head.config]
         assert replica.config == told
         for key, (name, day) in gate.refused.items():
-            assert name in self.ledger.lost or replica.restraint(key).refused_on >= day, name
+            assert name in self.ledger.lost or refused_on(replica, key) >= day, name
 
     def _check_proof(self, gate: Gate, by: Head) -> None:
         """What proves the tables is a head that they have reached, sent not too long ago."""

@@ -69,7 +69,9 @@ def says(
     now = datetime.fromisoformat(clock).replace(tzinfo=ZoneInfo("Europe/Paris"))
     asked = Call(**{"to": "+33639980001", "campaign": "c", "caller_id": VERIFIED, **call})
 
-    decision = decide(book, Terms.of(of, frozenset([SOUND])), asked, ground, restraints, now)
+    terms, rows = Terms.of(of, frozenset([SOUND])), [r.pack() for r in restraints]
+
+    decision = decide(book, terms, asked, ground.pack(), rows, now)
 
     words = f"{decision.verdict} {decision.reason}"
     if decision.retry_at is None:

@@ -61,6 +61,14 @@ def test_only_a_machine_that_speaks_needs_a_text_that_covers_it(mode: DialMode) 
     assert sound(msgspec.structs.replace(WEB, automated=True), campaign)
 
 
+def test_no_consent_to_insurance_is_given_on_the_telephone() -> None:
+    """C. assur. R112-7: it was not obtained in a telephone call."""
+    asked = msgspec.structs.replace(WEB, channel=Channel.INBOUND_CALL)
+
+    assert sound(asked, FIBRE)
+    assert not sound(asked, msgspec.structs.replace(FIBRE, sector="insurance"))
+
+
 def test_one_click_one_call_is_no_automated_system() -> None:
     """Arcep, decision 2022-1583, 7.1.3."""
     assert {mode for mode in DialMode if not mode.automated} == {DialMode.MANUAL, DialMode.PREVIEW}

@@ -218,6 +218,22 @@ def test_an_own_attempt_given_back_counts_until_the_ledger_says_so() -> None:
     assert onto_restraint(NO_RESTRAINT, own).attempts == (DAY, 0, 0, 0)
 
 
+def test_shown_two_texts_at_one_instant_nobody_knows_to_which_one_the_person_agreed() -> None:
+    """At equal instants the one that restrains wins; a row cannot tell which of the two that is."""
+    both = [said(Consent(text="web-1", id="a")), said(Consent(text="web-2", id="b"))]
+
+    assert grounds(*both).text == grounds(*reversed(both)).text == UNKNOWN_TEXT
+    assert grounds(both[0], said(Consent(text="web-1", id="c"))).text == 1
+    assert grounds(*both, said(Consent(text="web-2"), days=1)).text == 2
+
+
+def test_an_own_consent_on_the_day_of_another_waits_for_the_ledger() -> None:
+    """The other may have come after it, to a text that is worth less."""
+    row = Ground(text=2, consent_from=DAY)
+
+    assert onto_ground(row, [said(Consent(text="web-1"))], TEXTS) == row
+
+
 def test_an_own_consent_shows_at_once() -> None:
     own = [said(Consent(text="web-1"))]
 

@@ -49,7 +49,9 @@ def test_a_call_that_shows_nothing_is_barred() -> None:
     hidden = Call(to="+33639980001", campaign="c")
     now = datetime(2026, 11, 24, 10, tzinfo=UTC)
 
-    decision = decide(CAREFUL, Terms.of(FIBRE, frozenset([SOUND])), hidden, CONSENTED, (), now)
+    terms = Terms.of(FIBRE, frozenset([SOUND]))
+
+    decision = decide(CAREFUL, terms, hidden, CONSENTED.pack(), (), now)
 
     assert decision.reason == "caller_id_barred"
 

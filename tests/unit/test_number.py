@@ -7,7 +7,7 @@ from ringfence.number import (
     Keyring,
     key,
     parse,
-    territory_of_zone,
+    territories_of_zone,
 )
 
 SECRET = bytes(range(32))
@@ -161,12 +161,18 @@ def test_every_department_has_a_territory() -> None:
 
 
 def test_a_zone_is_that_of_its_territory_and_another_keeps_the_holidays_of_the_nation() -> None:
-    assert territory_of_zone("Indian/Reunion").code == "RE"
-    assert territory_of_zone("Europe/Paris") == METROPOLE
+    assert [place.code for place in territories_of_zone("Indian/Reunion")] == ["RE"]
+    assert territories_of_zone("Europe/Paris") == (METROPOLE,)
 
-    elsewhere = territory_of_zone("Europe/Brussels")
+    (elsewhere,) = territories_of_zone("Europe/Brussels")
 
     assert (elsewhere.code, elsewhere.zone) == ("FR", "Europe/Brussels")
+
+
+def test_the_time_of_guadeloupe_may_be_that_of_three_territories() -> None:
+    """Their holidays differ, and the zone does not say which it is."""
+    assert [p.code for p in territories_of_zone("America/Guadeloupe")] == ["GP", "MF", "BL"]
+    assert [p.code for p in territories_of_zone("America/Marigot")] == ["MF"]
 
 
 def test_a_keyring_makes_the_keys_of_the_wire_format() -> None:
@@ -176,6 +182,10 @@ def test_a_keyring_makes_the_keys_of_the_wire_format() -> None:
     assert keyring.number("+33639980001") == key(SECRET, "+33639980001")
     assert keyring.purpose("+33639980001", "fibre") == key(SECRET, "+33639980001\x1ffibre")
     assert keyring.consumer("crm-42") == key(SECRET, "id:crm-42")
+    assert keyring.both("+33639980001", "fibre") == (
+        keyring.number("+33639980001"),
+        keyring.purpose("+33639980001", "fibre"),
+    )
 
 
 def test_two_principals_have_no_key_in_common() -> None:

@@ -7,7 +7,7 @@ from tests.unit.truth import DAY, NOON, attempt, consent, key, refusal, withdraw
 
 from ringfence.event import Keys
 from ringfence.overlay import Overlay
-from ringfence.row import NO_GROUND, NO_RESTRAINT, Ground, Restraint, day_of
+from ringfence.row import NO_FACTS, Ground, Restraint, day_of
 
 TODAY = day_of(DAY)
 TEXTS = {"web-1": 1}
@@ -23,7 +23,7 @@ def overlay(*events: object) -> Overlay:
 def test_an_own_refusal_counts_until_it_is_dropped() -> None:
     shown = overlay(refusal(1))
 
-    assert shown.restraint(key(1), NO_RESTRAINT) == Restraint(refused_on=TODAY)
+    assert shown.restraint(key(1), NO_FACTS) == Restraint(refused_on=TODAY).pack()
     shown.drop(["refusal-1", "unknown"])
     assert key(1) not in shown
     assert len(shown) == 0
@@ -34,7 +34,7 @@ def test_own_events_of_one_key_are_dropped_one_by_one() -> None:
 
     shown.drop(["refusal-1"])
 
-    assert shown.restraint(key(1), NO_RESTRAINT) == Restraint(attempts=(TODAY, 0, 0, 0))
+    assert shown.restraint(key(1), NO_FACTS) == Restraint(attempts=(TODAY, 0, 0, 0)).pack()
 
 
 def test_an_event_shown_again_is_shown_once_and_where_it_is_filed_now() -> None:
@@ -60,7 +60,7 @@ def test_own_statements_count_over_the_row_of_the_ledger() -> None:
     shown = overlay(withdrawal(1))
     agreed = Ground(text=1, consent_from=TODAY - 9)
 
-    assert shown.ground(key(1), agreed, TEXTS).withdrawn
+    assert Ground.unpack(shown.ground(key(1), agreed.pack(), TEXTS)).withdrawn
 
 
 def test_a_ground_that_the_ledger_turns_away_counts_no_longer_a_restraint_does() -> None:
@@ -71,4 +71,4 @@ def test_a_ground_that_the_ledger_turns_away_counts_no_longer_a_restraint_does()
         shown.turn_away(name)
 
     assert [key(n) in shown for n in (1, 2, 3, 4)] == [False, False, True, True]
-    assert shown.ground(key(3), NO_GROUND, TEXTS).withdrawn
+    assert Ground.unpack(shown.ground(key(3), NO_FACTS, TEXTS)).withdrawn

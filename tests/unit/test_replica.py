@@ -23,7 +23,7 @@ from ringfence import backlog
 from ringfence.decision import Reason
 from ringfence.event import Event
 from ringfence.replica import Confirmed, Effect, Patience, Replica
-from ringfence.row import NO_GROUND, NO_RESTRAINT, ROW, Restraint, day_of
+from ringfence.row import NO_FACTS, ROW, Restraint, day_of
 from ringfence.shelf import MemoryShelf
 from ringfence.table import Table, TableError
 from ringfence.wire import MAX_RANGE, Ask, Gone, Head, Known, Log, Range, Rejected, WireError
@@ -69,7 +69,7 @@ def test_a_head_makes_it_ask_for_all_shards_and_their_rows_are_vouched_for(truth
     load(gate, truth, 0)
     assert gate.doubt(at(0)) is None
     assert (gate.seq, gate.digests) == (2, truth.digests)
-    assert gate.restraint(key(2)).refused_on == TODAY
+    assert Restraint.unpack(gate.restraint(key(2))).refused_on == TODAY
     assert gate.tick(at(50)) == []
 
 
@@ -134,9 +134,9 @@ def test_beyond_a_gap_restraints_count_at_once_and_grounds_do_not(truth: Truth) 
 
     assert effects == []
     assert gate.doubt(at(1)) is Reason.NOT_READY
-    assert gate.restraint(key(4)).objected
-    assert gate.ground(key(5)) == NO_GROUND
-    assert gate.restraint(key(3)) == NO_RESTRAINT
+    assert Restraint.unpack(gate.restraint(key(4))).objected
+    assert gate.ground(key(5)) == NO_FACTS
+    assert gate.restraint(key(3)) == NO_FACTS
 
 
 def test_what_is_missing_is_asked_for_after_a_moment_and_then_now_and_again(truth: Truth) -> None:
@@ -163,7 +163,7 @@ def test_a_filled_gap_leaves_the_rows_of_the_ledger_in_whatever_order_it_is_fill
 
     for log in (four, two, three, two):
         gate.receive_log(log, at(1))
-        assert gate.restraint(key(9)) == Restraint(attempts=(TODAY,) * 4)
+        assert gate.restraint(key(9)) == Restraint(attempts=(TODAY,) * 4).pack()
     gate.receive_reply(Range(one), at(1))
 
     hear(gate, truth, 1)
@@ -429,7 +429,7 @@ def test_a_ledger_that_lost_changes_is_divergence(truth: Truth) -> None:
     load(gate, restored, 1)
     hear(gate, restored, 2)
     assert gate.doubt(at(2)) is None
-    assert gate.restraint(key(2)) == NO_RESTRAINT
+    assert gate.restraint(key(2)) == NO_FACTS
 
 
 def test_batches_that_overlap_what_is_known_are_divergence(truth: Truth) -> None:
@@ -660,7 +660,7 @@ def test_an_own_event_is_confirmed_when_the_tables_reflect_it_and_not_before(tru
     assert len(gate.overlay) == 1
     assert gate.receive_log(lost, at(1)) == [Confirmed(["refusal-3", "refusal-4"])]
     assert len(gate.overlay) == 0
-    assert gate.restraint(key(4)).refused_on == TODAY
+    assert Restraint.unpack(gate.restraint(key(4))).refused_on == TODAY
 
 
 def test_what_the_ledger_knows_is_confirmed_once_the_tables_have_got_that_far(truth: Truth) -> None:
@@ -697,8 +697,8 @@ def test_a_ground_that_is_turned_away_counts_no_longer_and_the_gate_is_told(trut
     rejected = [Rejected(name, "why") for name in ("consent-5", "refusal-6")]
 
     assert [gate.receive_reply(some, at(1)) for some in rejected] == [[some] for some in rejected]
-    assert gate.ground(key(5)) == NO_GROUND
-    assert gate.restraint(key(6)).refused_on == TODAY
+    assert gate.ground(key(5)) == NO_FACTS
+    assert Restraint.unpack(gate.restraint(key(6))).refused_on == TODAY
 
 
 # --- where there is no space ----------------------------------------------------------------------

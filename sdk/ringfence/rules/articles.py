@@ -25,6 +25,11 @@ L223_1_2 = Article(
     " personnel la concernant soient utilisées à des fins de prospection commerciale par voie"
     " téléphonique.",
 )
+L223_1_3 = Article(
+    "C. conso., art. L223-1 al. 3",
+    _OPT_IN,
+    "Il appartient au professionnel d'apporter la preuve […].",
+)
 L223_1_4 = Article(
     "C. conso., art. L223-1 al. 4",
     _OPT_IN,
@@ -42,6 +47,7 @@ L223_1_5 = Article(
     " interdite, à l'exception des sollicitations intervenant dans le cadre de l'exécution d'un"
     " contrat en cours au sens du quatrième alinéa du présent article.",
 )
+L223_5 = Article("C. conso., art. L223-5", date(2016, 7, 1), "")
 L6323_8_1 = Article(
     "C. trav., art. L6323-8-1",
     date(2022, 12, 21),
@@ -58,9 +64,9 @@ R223_3 = Article("C. conso., art. R223-3", _OPT_IN, "[…] Ce retrait peut être
 R223_4 = Article(
     "C. conso., art. R223-4", _OPT_IN, "[…] dans les cinq jours ouvrables suivant la demande […]."
 )
-R112_7 = Article("C. assur., art. L112-2-2 and R112-7", date(2022, 4, 1), "")
+R112_7 = Article("C. assur., art. L112-2-2 et R112-7", date(2022, 4, 1), "")
 L34_5 = Article("CPCE, art. L34-5", date(2004, 6, 22), "")
-BLOCTEL = Article("C. conso., art. L223-1 (law 2020-901)", date(2020, 7, 26), "")
+BLOCTEL = Article("C. conso., art. L223-1 (loi 2020-901)", date(2020, 7, 26), "")
 COOLING_OFF = Article(
     "C. conso., art. D223-9 al. 3",
     date(2023, 3, 1),
@@ -84,6 +90,7 @@ FOUR_IN_THIRTY = Article(
     " agissant pour son compte, de démarcher ou de tenter de démarcher téléphoniquement un même"
     " consommateur plus de quatre fois au cours d'une période de trente jours calendaires.",
 )
+L221_16 = Article("C. conso., art. L221-16", _OPT_IN, "")
 L221_17 = Article(
     "C. conso., art. L221-17",
     date(2016, 7, 1),

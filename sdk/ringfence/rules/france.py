@@ -14,7 +14,7 @@ import msgspec
 
 from ringfence.decision import Reason, Verdict
 from ringfence.number import InvalidNumber, Territory, parse
-from ringfence.row import Ground, date_of, day_in, day_of
+from ringfence.row import Facts, Ground, date_of, day_in, day_of
 from ringfence.rules import articles as law
 from ringfence.rules.calendar import (
     QUARTER,
@@ -25,7 +25,7 @@ from ringfence.rules.calendar import (
 )
 from ringfence.rules.rulebook import Answer, Article, Case, Interpretation, Rule, Rulebook
 
-__all__ = ["rulebook"]
+__all__ = ["rulebook", "rulebook_of"]
 
 VERSION = "france/2026-11"
 
@@ -343,7 +343,7 @@ def _rules(reading: Reading) -> tuple[Rule, ...]:
     return (
         rule("is the sector banned", _sector, law.L223_1_5, law.L6323_8_1, law.R223_4),
         rule("did the person object", _objection, law.GDPR_21),
-        rule("did the person refuse", _refusal, law.R223_3, law.COOLING_OFF),
+        rule("did the person refuse", _refusal, law.R223_3, law.L221_16, law.COOLING_OFF),
         rule("on what ground", _basis, *_GROUNDS),
         rule("which number is shown", _caller_id, law.L221_17, law.BARRED_RANGES, law.ARCEP),
         rule("which day and hour is it there", _hours, law.DAYS_AND_HOURS),
@@ -354,7 +354,9 @@ def _rules(reading: Reading) -> tuple[Rule, ...]:
 _GROUNDS = (
     law.L223_1_1,
     law.L223_1_2,
+    law.L223_1_3,
     law.L223_1_4,
+    law.L223_5,
     law.R223_1,
     law.R223_3,
     law.R223_4,
@@ -373,4 +375,19 @@ def rulebook(interpretation: Interpretation = Interpretation.CONSERVATIVE) -> Ru
         interpretation=interpretation,
         rules=_rules(reading),
         opening=reading.opening,
+        steady=_without_slot,
     )
+
+
+def rulebook_of(version: str) -> Rulebook:
+    """Give the rulebook that calls itself *version*. Raises `LookupError`, naming those known."""
+    known = {book.version: book for book in map(rulebook, Interpretation)}
+    if version not in known:
+        msg = f"no rulebook {version!r} in this release, it has {', '.join(known)}"
+        raise LookupError(msg)
+    return known[version]
+
+
+def _without_slot(ground: Facts) -> bool:
+    """Whether no precise time was agreed: nothing else in French law begins within a quarter."""
+    return not ground[1] >> 32

@@ -6,9 +6,11 @@ permanent answer wins over a temporary one, then the order of the rules decides;
 rule objects to is placed only if one of them gave it a ground.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -16,7 +18,7 @@ from ringfence.call import Call
 from ringfence.campaign import Campaign
 from ringfence.decision import NOWHERE, Decision, Origin, Reason, Verdict
 from ringfence.number import InvalidNumber, Number, Territory, parse
-from ringfence.row import NO_GROUND, Ground, Restraint
+from ringfence.row import Attempts, Facts, Ground, Restraint
 from ringfence.rules.calendar import QUARTER, Opening, Quarter, quarter
 
 __all__ = [
@@ -24,11 +26,13 @@ __all__ = [
     "Article",
     "Case",
     "Interpretation",
+    "Judged",
     "Rule",
     "Rulebook",
     "Terms",
     "decide",
     "explain",
+    "judge",
     "number_of",
 ]
 
@@ -55,8 +59,11 @@ class Article(msgspec.Struct, frozen=True):
     """The sentence applied, in French; empty for a choice that is the product's own."""
 
 
-class Terms(msgspec.Struct, frozen=True, gc=False):
-    """A campaign as the rules see it, with what is worked out once for all its calls."""
+class Terms(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A campaign as the rules see it, with what is worked out once for all its calls.
+
+    Told apart by identity, which costs a decision least.
+    """
 
     campaign: Campaign
     texts: frozenset[int]
@@ -101,48 +108,73 @@ class Rule(msgspec.Struct, frozen=True):
     answer: Callable[[Case], Answer | None]
 
 
-class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
-    """The law of one country in one reading, with its version."""
+def _never(_ground: Facts) -> bool:
+    return False
+
+
+class Rulebook(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The law of one country in one reading, with its version. Told apart by identity."""
 
     version: str
     interpretation: Interpretation
     rules: tuple[Rule, ...]
     opening: Opening
+    steady: Callable[[Facts], bool] = _never
+    """Whether on this ground the rules look at the quarter of an hour and never at the instant;
+    what they answer is then remembered for the quarter."""
 
     def case(
         self,
         terms: Terms,
-        call: Call,
-        number: Number,
-        ground: Ground,
-        restraints: Sequence[Restraint],
+        places: tuple[Territory, ...],
+        caller_id: str | None,
+        rows: tuple[Facts, Sequence[Facts]],
         at: float,
     ) -> Case:
-        territories = call.territories(number)
-        now = quarter(self.opening, territories, int(at // QUARTER))
+        """Make a case of a question; *rows* are that of the ground and those of the restraints."""
+        ground, restraints = Ground.unpack(rows[0]), list(map(Restraint.unpack, rows[1]))
         restraint = restraints[0] if len(restraints) == 1 else _strictest(restraints)
-        return Case(terms, call.caller_id, territories, ground, restraint, at, now)
+        now = quarter(self.opening, places, int(at // QUARTER))
+        return Case(terms, caller_id, places, ground, restraint, at, now)
 
 
 def _strictest(restraints: Sequence[Restraint]) -> Restraint:
-    """Of what restrains a number and a consumer, the stricter of each.
-
-    Attempts are counted for each by itself: the newest of one are never added to those of another.
-    """
+    """Of what restrains a number and a consumer, the stricter of each."""
     return Restraint(
         refused_on=max((r.refused_on for r in restraints), default=0),
         objected=any(r.objected for r in restraints),
-        attempts=max((r.attempts for r in restraints), key=lambda a: a[::-1], default=(0, 0, 0, 0)),
+        attempts=_together([r.attempts for r in restraints]),
         bloctel_until=max((r.bloctel_until for r in restraints), default=0),
     )
+
+
+def _together(told: Sequence[Attempts]) -> Attempts:
+    """Count attempts on a number and on a consumer as those on one person.
+
+    An attempt may be filed under both, and a row only tells days: of one day, the row that has more
+    attempts is believed.
+    """
+    days = Counter[int]()
+    for attempts in told:
+        days |= Counter(attempts)
+    first, second, third, fourth, *_ = sorted([*days.elements(), 0, 0, 0, 0], reverse=True)
+    return first, second, third, fourth
+
+
+class Judged(msgspec.Struct, frozen=True, gc=False):
+    """What the rules come to."""
+
+    verdict: Verdict
+    reason: Reason
+    retry_at: datetime | None = None
 
 
 def decide(  # noqa: PLR0913 - all that a decision depends on, nothing hidden
     rulebook: Rulebook,
     terms: Terms | None,
     call: Call,
-    ground: Ground | None,
-    restraints: Sequence[Restraint],
+    ground: Facts,
+    restraints: Sequence[Facts],
     now: datetime,
     *,
     doubt: Reason | None = None,
@@ -156,16 +188,44 @@ def decide(  # noqa: PLR0913 - all that a decision depends on, nothing hidden
     DEFER. Never raises for what the call holds.
     """
     number = number_of(call)
-    at = now.timestamp()
-    retry_at = None
-    answer = _unanswerable(terms, number, doubt)
-    if answer is None and terms is not None and number is not None:
-        case = rulebook.case(terms, call, number, ground or NO_GROUND, restraints, at)
-        answer = _ask(rulebook, case)
-        if answer.verdict is Verdict.DEFER:
-            retry_at = _retry_at(rulebook, case, answer)
-    answer = answer or _SILENCE
-    return Decision(answer.verdict, answer.reason, retry_at, rulebook.version, id, origin)
+    judged = judge(
+        rulebook,
+        terms,
+        None if number is None else call.territories(number),
+        call.caller_id,
+        (ground, tuple(restraints)),
+        now.timestamp(),
+        doubt=doubt,
+    )
+    return Decision(judged.verdict, judged.reason, judged.retry_at, rulebook.version, id, origin)
+
+
+def judge(  # noqa: PLR0913 - what `decide` depends on, without the number
+    rulebook: Rulebook,
+    terms: Terms | None,
+    places: tuple[Territory, ...] | None,
+    caller_id: str | None,
+    rows: tuple[Facts, tuple[Facts, ...]],
+    at: float,
+    *,
+    doubt: Reason | None = None,
+) -> Judged:
+    """Decide on what is left of a call once its number has been read: gates do, and replays.
+
+    *places* are where the consumer may be: None for a number that is none, empty for one outside
+    the rulebook. *rows* are that of the ground, and those of the restraints; *at* is Unix seconds.
+    """
+    if places is None:
+        return _INVALID_NUMBER
+    if terms is None and doubt is None:
+        return _UNKNOWN_CAMPAIGN
+    if not places:
+        return _UNSUPPORTED
+    if terms is None or doubt is not None:
+        return Judged(Verdict.DEFER, doubt or Reason.NOT_READY)
+    if rulebook.steady(rows[0]):
+        return _remembered(rulebook, terms, places, caller_id, rows, int(at // QUARTER))
+    return _judge(rulebook, terms, places, caller_id, rows, at)
 
 
 def number_of(call: Call) -> Number | None:
@@ -180,30 +240,44 @@ def explain(
     rulebook: Rulebook,
     terms: Terms,
     call: Call,
-    ground: Ground,
-    restraints: Sequence[Restraint],
+    rows: tuple[Facts, Sequence[Facts]],
     now: datetime,
 ) -> list[tuple[Rule, Answer | None]]:
     """Give every rule's answer, in the order they are asked. The call must be well-formed."""
-    case = rulebook.case(terms, call, parse(call.to), ground, restraints, now.timestamp())
+    places = call.territories(parse(call.to))
+    case = rulebook.case(terms, places, call.caller_id, rows, now.timestamp())
     return [(rule, rule.answer(case)) for rule in rulebook.rules]
 
 
-_INVALID_NUMBER = Answer(Verdict.DENY, Reason.INVALID_NUMBER)
-_UNKNOWN_CAMPAIGN = Answer(Verdict.DENY, Reason.UNKNOWN_CAMPAIGN)
-_UNSUPPORTED = Answer(Verdict.DENY, Reason.UNSUPPORTED_DESTINATION)
+_INVALID_NUMBER = Judged(Verdict.DENY, Reason.INVALID_NUMBER)
+_UNKNOWN_CAMPAIGN = Judged(Verdict.DENY, Reason.UNKNOWN_CAMPAIGN)
+_UNSUPPORTED = Judged(Verdict.DENY, Reason.UNSUPPORTED_DESTINATION)
 
 
-def _unanswerable(
-    terms: Terms | None, number: Number | None, doubt: Reason | None
-) -> Answer | None:
-    if number is None:
-        return _INVALID_NUMBER
-    if terms is None and doubt is None:
-        return _UNKNOWN_CAMPAIGN
-    if not number.territories:
-        return _UNSUPPORTED
-    return None if doubt is None else Answer(Verdict.DEFER, doubt)
+@lru_cache(maxsize=1 << 15)
+def _remembered(
+    rulebook: Rulebook,
+    terms: Terms,
+    places: tuple[Territory, ...],
+    caller_id: str | None,
+    rows: tuple[Facts, tuple[Facts, ...]],
+    index: int,
+) -> Judged:
+    return _judge(rulebook, terms, places, caller_id, rows, float(index * QUARTER))
+
+
+def _judge(
+    rulebook: Rulebook,
+    terms: Terms,
+    places: tuple[Territory, ...],
+    caller_id: str | None,
+    rows: tuple[Facts, tuple[Facts, ...]],
+    at: float,
+) -> Judged:
+    case = rulebook.case(terms, places, caller_id, rows, at)
+    answer = _ask(rulebook, case)
+    retry_at = _retry_at(rulebook, case, answer) if answer.verdict is Verdict.DEFER else None
+    return Judged(answer.verdict, answer.reason, retry_at)
 
 
 _SILENCE = Answer(Verdict.DENY, Reason.NO_GROUND)
@@ -225,7 +299,7 @@ def _ask(rulebook: Rulebook, case: Case) -> Answer:
 
 def _retry_at(rulebook: Rulebook, case: Case, answer: Answer) -> datetime | None:
     """Follow the deferrals: each names an instant before which the call cannot be allowed."""
-    limit = case.at + HORIZON
+    limit = case.at // QUARTER * QUARTER + HORIZON
     for _ in range(_MAX_DEFERRALS):
         if answer.until is None or not case.at < answer.until <= limit:
             return None
