@@ -67,8 +67,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             _places(self.zone)
 
     def territories(self, number: Number) -> tuple[Territory, ...]:
-        """Give where the consumer may be: as the call says, else as the number tells."""
-        if self.zone is None and self.department is None:
+        """Give where the consumer may be: as the call says, else as the number tells.
+
+        Nowhere for a number outside the French plan: no address makes it one of the rulebook's.
+        """
+        if not number.territories or (self.zone is None and self.department is None):
             return number.territories
         said: tuple[Territory, ...] = (
             () if self.department is None else (DEPARTMENTS[self.department],)

@@ -11,13 +11,33 @@ from ringfence.number import Keyring
 from ringfence.replica import Patience
 from ringfence.rules.rulebook import Interpretation
 
-__all__ = ["ConfigError", "GateSettings", "LedgerSettings", "Settings", "load"]
+__all__ = [
+    "ConfigError",
+    "EvidenceSettings",
+    "GateSettings",
+    "LedgerSettings",
+    "Party",
+    "Settings",
+    "load",
+]
 
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,48}$")]
 
 
 class ConfigError(ValueError):
     """The configuration cannot be used; names file, place and value."""
+
+
+class EvidenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[gate.evidence]`."""
+
+    segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 16, le=1 << 30)] = 16 << 20
+    """Size at which a segment is closed and compressed; a start reads one, in 0.3 s for 16 MiB."""
+    segment_age: Annotated[float, msgspec.Meta(ge=60, le=31 * 86_400)] = 86_400.0
+    """Seconds after which it is, however small."""
+    retention_days: Annotated[int, msgspec.Meta(ge=1096)] = 1096
+    """Days for which `ringfence evidence retain` keeps a decision after the last call under the
+    same consent. The proof must be kept three years (C. conso. R223-2)."""
 
 
 class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +52,7 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     durability: Literal["process", "fsync"] = "process"
     """What `admit` waits for: `process` survives a killed process, `fsync` a power cut."""
     patience: Patience = Patience()
+    evidence: EvidenceSettings = EvidenceSettings()
 
 
 class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,8 +60,15 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     database: Path
     """The SQLite file; relative to the configuration file."""
+    proofs: Path | None = None
+    """Folder for proofs of consents; relative likewise. None: `proof_folder`."""
     heartbeat: Annotated[float, msgspec.Meta(gt=0, le=30)] = 2.0
     """Seconds between two heads."""
+
+    @property
+    def proof_folder(self) -> Path:
+        """Where proofs of consents are kept: beside the database, unless it says otherwise."""
+        return self.proofs or self.database.with_name("proofs")
 
 
 class PrincipalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +80,20 @@ class PrincipalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     texts: dict[Name, Text] = {}
 
 
+class Party(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table `[parties.<name>]`: how a principal or an operator is called on paper."""
+
+    name: str
+    """As a consumer knows it: `Acme Télécom SAS`."""
+    address: str = ""
+    registration: str = ""
+    """`RCS Paris 552 100 554`, an ORIAS number: what the trade must show."""
+    withdrawal: str = ""
+    """How a consent is withdrawn from it, as a sentence (C. conso. R223-3)."""
+    offers: dict[Name, str] = {}
+    """What each purpose stands for: `fibre = "abonnements à internet par fibre optique"`."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -60,6 +102,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ledger: LedgerSettings | None = None
     principals: dict[Name, PrincipalSettings] = {}
     campaigns: dict[Name, Campaign] = {}
+    parties: dict[Name, Party] = {}
 
     def keyring(self, principal: str) -> Keyring:
         """Make the principal's keyring. Raises `ConfigError`."""
@@ -132,7 +175,12 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         broker=_with(broker, **files),
         principals=principals,
         gate=gate and _with(gate, data=folder / gate.data),
-        ledger=ledger and _with(ledger, database=folder / ledger.database),
+        ledger=ledger
+        and _with(
+            ledger,
+            database=folder / ledger.database,
+            proofs=ledger.proofs and folder / ledger.proofs,
+        ),
     )
 
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["NOWHERE", "Decision", "Origin", "Reason", "Verdict"]
+__all__ = ["DOUBTS", "NOWHERE", "Decision", "Origin", "Reason", "Verdict"]
 
 
 class Verdict(StrEnum):
@@ -52,6 +52,13 @@ class Reason(StrEnum):
     OPT_OUT_REGIME = "opt_out_regime"
     BUSINESS = "business"
     NOT_CANVASSING = "not_canvassing"
+
+
+DOUBTS = frozenset(
+    [Reason.NOT_READY, Reason.STALE, Reason.DIVERGED, Reason.CLOCK_SKEW, Reason.FORKED,
+     Reason.EVIDENCE_UNAVAILABLE]
+)  # fmt: skip
+"""Why a gate may not know the answer; they say nothing of the person."""
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):

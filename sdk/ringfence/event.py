@@ -6,11 +6,13 @@ by keys everywhere else: `sealed` turns the one form into the other.
 
 import re
 from datetime import UTC, date, datetime
-from typing import Self
+from typing import ClassVar, Self
+from urllib.parse import unquote
 
 import msgspec
 
 from ringfence.call import Outcome, new_id
+from ringfence.campaign import Channel
 from ringfence.number import METROPOLE, Keyring, Number, Territory, parse
 from ringfence.row import day_in
 
@@ -27,6 +29,7 @@ __all__ = [
     "Keys",
     "Objection",
     "ObjectionLifted",
+    "Proof",
     "Refusal",
     "Slot",
     "Statement",
@@ -35,6 +38,8 @@ __all__ = [
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _NAME = re.compile(r"[a-z0-9_-]{1,48}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[\s.\-_()/+]+(?=[0-9])")
 MAX_SLOT = 720
 """Longest slot in minutes: what is agreed is a precise time, not a day (C. conso. L223-1 al. 6)."""
 
@@ -54,6 +59,45 @@ class Keys(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     """Key of the consumer's id, where the principal has one."""
 
 
+class Proof(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Where the proof of a consent is (R223-2), and the hash by which it is known.
+
+    Raises `ValueError` for what names no place, for a hash that is none, and for an instant
+    without its offset.
+    """
+
+    uri: str
+    """1 to 512 printable characters; `proof:<sha256>` is a file that `Proofs` keeps."""
+    sha256: str
+    """64 lower-case hexadecimal digits: of the file, or of what the URI gives."""
+    collected_at: datetime | None = None
+    """When the proof itself was made, if that is not the instant of the consent."""
+    channel: Channel | None = None
+    """Where the consent was collected, if not where its text says."""
+    text_version: str = ""
+    """Version of the text that was shown, where its name does not tell; up to 64 characters."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.uri) <= 512 or not self.uri.isprintable():
+            msg = f"a proof's `uri` has 1 to 512 printable characters: {self.uri[:80]!r}"
+            raise ValueError(msg)
+        if not _SHA256.fullmatch(self.sha256):
+            msg = f"a proof's `sha256` has 64 lower-case hexadecimal digits: {self.sha256[:80]!r}"
+            raise ValueError(msg)
+        if self.collected_at is not None and self.collected_at.tzinfo is None:
+            msg = f"`collected_at` needs its offset from UTC: {self.collected_at.isoformat()}"
+            raise ValueError(msg)
+        if len(self.text_version) > 64 or not self.text_version.isprintable():
+            msg = f"`text_version` has up to 64 printable characters: {self.text_version[:80]!r}"
+            raise ValueError(msg)
+
+    def tells(self, number: Number) -> bool:
+        """Whether the number's last nine digits can be read in it, however they are set apart."""
+        digits = number.e164.removeprefix("+")[-9:]
+        written = unquote(self.uri.replace(self.sha256, "…"))
+        return any(digits in _BETWEEN_DIGITS.sub("", text) for text in (written, self.text_version))
+
+
 class Event(
     msgspec.Struct,
     frozen=True,
@@ -68,6 +112,9 @@ class Event(
     Raises `ValueError` for an id or name that no topic or table could carry, and for an instant
     without its offset.
     """
+
+    purposeful: ClassVar[bool] = False
+    """Whether it speaks of one purpose (grounds) or of the person as a whole (restraints)."""
 
     id: str = msgspec.field(default_factory=new_id)
     at: datetime | None = None
@@ -137,11 +184,6 @@ class Event(
     def kind(self) -> str:
         return str(self.__struct_config__.tag)
 
-    @property
-    def purposeful(self) -> bool:
-        """Whether it speaks of one purpose (grounds) or of the person as a whole (restraints)."""
-        return isinstance(self, Consent | Withdrawal | Contract | ContractEnded | Callback | Slot)
-
     def stated(self) -> "Statement":
         """Give the instant and the date of a sealed event; raises `ValueError` for another."""
         keys, at, on = self.keys, self.at, self.on
@@ -167,13 +209,28 @@ class Statement(msgspec.Struct, frozen=True):
 class Consent(Event, frozen=True, kw_only=True):
     """The person agreed to be called, having been shown *text*."""
 
+    purposeful: ClassVar[bool] = True
+
     text: str
     until: date | None = None
     """Last day, if one was stated."""
+    proof: Proof | None = None
+
+    def sealed(
+        self, keyring: Keyring, now: datetime, territories: tuple[Territory, ...] = ()
+    ) -> Self:
+        """Seal it as any event. Raises `ValueError` too where its proof tells the number."""
+        sealed = super().sealed(keyring, now, territories)
+        if self.proof is not None and self.proof.tells(parse(self.to or "")):
+            msg = f"consent {self.id}: the telephone number is in its proof's uri or text_version"
+            raise ValueError(msg)
+        return sealed
 
 
 class Withdrawal(Event, frozen=True, kw_only=True):
     """The person took a consent back (R223-3)."""
+
+    purposeful: ClassVar[bool] = True
 
 
 class Refusal(Event, frozen=True, kw_only=True):
@@ -204,15 +261,21 @@ class AttemptCancelled(Event, frozen=True, kw_only=True):
 class Contract(Event, frozen=True, kw_only=True):
     """A contract with the person is in progress (L223-1 al. 4)."""
 
+    purposeful: ClassVar[bool] = True
+
     until: date | None = None
 
 
 class ContractEnded(Event, frozen=True, kw_only=True):
     """The contract is over."""
 
+    purposeful: ClassVar[bool] = True
+
 
 class Callback(Event, frozen=True, kw_only=True):
     """The person asked to be called back (R223-4)."""
+
+    purposeful: ClassVar[bool] = True
 
     explicit: bool = False
     """Asked of the company by name."""
@@ -220,6 +283,8 @@ class Callback(Event, frozen=True, kw_only=True):
 
 class Slot(Event, frozen=True, kw_only=True):
     """The person agreed to a precise date and time (L223-1 al. 6)."""
+
+    purposeful: ClassVar[bool] = True
 
     start: datetime
     minutes: int | None = None

@@ -2,49 +2,30 @@
 
 It does not know what the records mean, and blocks: `append` hands bytes to the operating system
 (microseconds), `sync`, `open` and `rewrite` wait for the disk and belong in a thread.
-
-::
-
-    file   = magic, format version (1 byte), record*
-    record = length (u32), crc (u32), payload                  integers are little-endian
-    crc    = crc32 of the record's offset in the file (u64), its length (u32) and its payload
-
-The offset is part of the checksum so that a record counts only where it was written: a payload that
-happens to hold a journal is not taken for records when the file is searched after a crash.
 """
 
 import fcntl
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from struct import Struct
 from threading import Lock
-from typing import BinaryIO, Self
-from zlib import crc32
+from typing import Self
 
-__all__ = ["MAX_PAYLOAD", "Journal", "JournalError"]
+from ringfence.framing import (
+    MAX_PAYLOAD,
+    RECORD,
+    JournalError,
+    check_header,
+    damage,
+    find_record,
+    frame,
+    header_of,
+    image,
+    whole_records,
+)
 
-FORMAT = 1
-
-# An event or a decision takes some hundred bytes, a batch of them less than a message (96 KiB).
-# The limit bounds what a damaged length can make a reader allocate, and what a search must look at.
-MAX_PAYLOAD = 1024 * 1024
-
-RECORD = Struct("<II")
-PLACE = Struct("<QI")
-
-# Holds whole every record that begins in its first MAX_PAYLOAD bytes.
-WINDOW = 2 * MAX_PAYLOAD + RECORD.size
-
-# What may be the length of a record: 1 to MAX_PAYLOAD. Never 0, so that the zeros which a file
-# system leaves after a power cut are not a record.
-LENGTH = re.compile(rb"(?=(?!\x00\x00\x00)..[\x00-\x10]\x00)", re.DOTALL)
-
-
-class JournalError(Exception):
-    """The file cannot be used as it is; the text says which, why, and what to do."""
+__all__ = ["MAX_PAYLOAD", "Journal", "JournalError", "lock", "lock_of", "sync_directory"]
 
 
 class Journal:
@@ -76,10 +57,10 @@ class Journal:
         With JournalError and with OSError the file is left as it was.
         """
         path = path.resolve()  # two names of one file must not be two locks
-        header = magic + bytes([FORMAT])
+        header = header_of(magic)
         with ExitStack() as opened:
-            lock = _lock(path)
-            opened.callback(os.close, lock)
+            held = lock(path)
+            opened.callback(os.close, held)
             _new(path).unlink(missing_ok=True)  # a rewrite that was killed
             end, size = _examine(path, header)
             file = os.open(path, os.O_WRONLY | os.O_APPEND) if end else _replace(path, header, ())
@@ -87,9 +68,9 @@ class Journal:
             if 0 < end < size:
                 os.ftruncate(file, end)
                 os.fsync(file)
-            _sync_directory(path)
+            sync_directory(path)
             opened.pop_all()
-        return cls(path, header, (lock, file), cut=size - end)
+        return cls(path, header, (held, file), cut=size - end)
 
     @property
     def size(self) -> int:
@@ -113,13 +94,25 @@ class Journal:
         try:
             data = bytearray()
             for payload in payloads:
-                data += _record(self._size + len(data), payload)
+                data += frame(self._size + len(data), payload)
             _write(self._file, data)
             self._size += len(data)
         except BaseException:  # the disk, or a signal's exception before the size was noted
             self._cut_back()
             raise
         finally:
+            self._turn.release()
+
+    def probe(self, size: int) -> None:
+        """Write *size* zeros and cut them off; OSError and JournalError like `append`.
+
+        Zeros behind the records are a torn tail to whoever reads the file or opens it meanwhile.
+        """
+        self._begin()
+        try:
+            _write(self._file, bytes(size))
+        finally:
+            self._cut_back()
             self._turn.release()
 
     def sync(self) -> None:
@@ -143,7 +136,7 @@ class Journal:
         size = self._size
         with self.path.open("rb") as file:
             at = file.seek(len(self._header))
-            for payload in _whole_records(file, at):
+            for payload in whole_records(file, at):
                 yield payload
                 at += RECORD.size + len(payload)
                 if at >= size:
@@ -181,7 +174,7 @@ class Journal:
                 os.dup2(file, self._file, inheritable=False)
                 os.close(file)
                 self._size = os.fstat(self._file).st_size
-                _sync_directory(self.path)
+                sync_directory(self.path)
             except BaseException:
                 self._refusal = "was rewritten, but a power cut may bring the old file back"
                 raise
@@ -217,18 +210,24 @@ class Journal:
             self._refusal = f"ends in half a record that could not be cut off ({error})"
 
 
-def _new(path: Path) -> Path:
-    return path.with_name(f"{path.name}.new")
+def lock_of(path: Path) -> Path:
+    """Give the file that is locked for *path*.
+
+    Nobody removes it who cannot be sure that no other process is about to lock it.
+    """
+    return path.with_name(f"{path.name}.lock")
 
 
-def _lock(path: Path) -> int:
-    # A file of its own, as rewriting replaces the journal; never removed, as another process may
-    # be about to lock it.
-    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+def lock(path: Path) -> int:
+    """Lock *path* for this process until the descriptor is closed; JournalError if another has it.
+
+    The lock is a file of its own, as rewriting replaces the journal.
+    """
+    held = os.open(lock_of(path), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        os.close(lock)
+        os.close(held)
         if not isinstance(error, BlockingIOError):
             raise
         msg = (
@@ -236,7 +235,20 @@ def _lock(path: Path) -> int:
             " this one another path"
         )
         raise JournalError(msg) from error
-    return lock
+    return held
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the disk knows by which name *path* is to be found."""
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
 
 
 def _examine(path: Path, header: bytes) -> tuple[int, int]:
@@ -251,70 +263,14 @@ def _examine(path: Path, header: bytes) -> tuple[int, int]:
         found = file.read(len(header))
         if found != header and header.startswith(found):
             return 0, size
-        _check_header(path, found, header)
+        check_header(path, found, header)
         end = len(header)
-        for payload in _whole_records(file, end):
+        for payload in whole_records(file, end):
             end += RECORD.size + len(payload)
-        later = _find_record(file, end + 1) if end < size else None
+        later = find_record(file, end + 1) if end < size else None
     if later is not None:
-        msg = (
-            f"{path}: the record at byte {end} is damaged, but there are whole ones from byte"
-            f" {later} on; nothing was changed. Bring the file back from a copy, or move it away"
-            " to go on without its records"
-        )
-        raise JournalError(msg)
+        raise JournalError(damage(path, end, later))
     return end, size
-
-
-def _check_header(path: Path, found: bytes, header: bytes) -> None:
-    if found == header:
-        return
-    if found[:-1] == header[:-1] and len(found) == len(header):
-        msg = (
-            f"{path} is a journal of format {found[-1]}, and this release reads format {FORMAT}:"
-            " use the release that wrote it, or give another path"
-        )
-    else:
-        msg = f"{path} begins with {found!r} and not with {header!r}: give another path"
-    raise JournalError(msg)
-
-
-def _crc(offset: int, payload: bytes) -> int:
-    return crc32(payload, crc32(PLACE.pack(offset, len(payload))))
-
-
-def _record(offset: int, payload: bytes) -> bytes:
-    if not 0 < len(payload) <= MAX_PAYLOAD:
-        msg = f"a payload of {len(payload)} bytes: a record takes 1 to {MAX_PAYLOAD}"
-        raise JournalError(msg)
-    return RECORD.pack(len(payload), _crc(offset, payload)) + payload
-
-
-def _whole_records(file: BinaryIO, offset: int) -> Iterator[bytes]:
-    """Read payloads from *offset*, where *file* stands, to the first record that is not whole."""
-    while len(head := file.read(RECORD.size)) == RECORD.size:
-        length, crc = RECORD.unpack(head)
-        payload = file.read(min(length, MAX_PAYLOAD))
-        if not length or len(payload) != length or crc != _crc(offset, payload):
-            return
-        yield payload
-        offset += RECORD.size + length
-
-
-def _find_record(file: BinaryIO, offset: int) -> int | None:
-    """Look for a whole record that begins at *offset* or anywhere behind it."""
-    file.seek(offset)
-    while window := file.read(WINDOW):
-        # The last length that is looked at begins before MAX_PAYLOAD, and has its crc behind it.
-        stop = min(MAX_PAYLOAD + 3, len(window) - 4)
-        for match in LENGTH.finditer(window, 0, stop):
-            at = match.start()
-            length, crc = RECORD.unpack_from(window, at)
-            payload = window[at + RECORD.size : at + RECORD.size + length]
-            if len(payload) == length and crc == _crc(offset + at, payload):
-                return offset + at
-        offset = file.seek(offset + MAX_PAYLOAD)
-    return None
 
 
 def _write(file: int, data: bytes | bytearray) -> None:
@@ -332,22 +288,9 @@ def _replace(path: Path, header: bytes, payloads: Iterable[bytes]) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC
         file = os.open(new, flags, 0o600)  # keys are pseudonyms, which are personal data
         failed.callback(os.close, file)
-        size, data = 0, bytearray(header)
-        for payload in payloads:
-            data += _record(size + len(data), payload)
-            if len(data) > MAX_PAYLOAD:
-                _write(file, data)
-                size, data = size + len(data), bytearray()
-        _write(file, data)
+        for data in image(payloads, magic=header[:-1]):
+            _write(file, data)
         os.fsync(file)
         new.replace(path)
         failed.pop_all()
     return file
-
-
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -36,6 +36,7 @@ from ringfence.wire import (
     Rejected,
     Reply,
     Snapshot,
+    Witnessed,
     whole_rows,
 )
 
@@ -76,7 +77,7 @@ class Confirmed(msgspec.Struct, frozen=True):
     ids: list[str]
 
 
-Effect = Ask | Confirmed | Rejected
+Effect = Ask | Confirmed | Rejected | Witnessed
 
 
 class Shelf(Protocol):
@@ -98,6 +99,8 @@ class Replica:
     def __init__(self, gate: str, shelf: Shelf, random: Random, patience: Patience) -> None:
         self.overlay = Overlay()
         self.config: Config | None = None
+        self.loads = 0
+        """How often the tables were loaded anew."""
         self._gate = gate
         self._shelf = shelf
         self._random = random
@@ -141,6 +144,11 @@ class Replica:
     @property
     def rows(self) -> tuple[int, int]:
         return len(self._ground), len(self._restraint)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether batches wait behind a gap."""
+        return bool(self._backlog)
 
     @property
     def digests(self) -> tuple[int, int]:
@@ -287,6 +295,8 @@ class Replica:
             case Rejected(name):
                 self.overlay.turn_away(name)
                 told = [reply]
+            case Witnessed():
+                told = [reply]
         return told + self._go_on(now)
 
     def tick(self, now: Now) -> list[Effect]:
@@ -427,6 +437,7 @@ class Replica:
         replaced = self._ground, self._restraint
         self._ground, self._restraint = loading.ground, loading.restraint
         self._loading, self._complete, self._diverged = None, True, False
+        self.loads += 1
         self._ask_at = None
         self._proof.restart()
         self._stand_at(loading.reached)

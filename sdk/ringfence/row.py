@@ -18,6 +18,7 @@ __all__ = [
     "NO_FACTS",
     "NO_GROUND",
     "NO_RESTRAINT",
+    "OBJECTED",
     "OPEN_END",
     "RESTRAINT",
     "ROW",
@@ -67,7 +68,8 @@ OPEN_END = 0xFFFF
 """A contract without a stated end."""
 
 _WITHDRAWN = 0x8000
-_OBJECTED = 1
+OBJECTED = 1
+"""The flag of a restraint by which an objection is told."""
 # A callback that named the company opens doors that a later, vaguer one must not shut. Five working
 # days never span more than this many.
 _NAMED_SPAN = 14
@@ -157,7 +159,7 @@ class Restraint(msgspec.Struct, frozen=True, gc=False):
         low, high = words
         return cls(
             low & 0xFFFF,
-            bool(low >> 16 & _OBJECTED),
+            bool(low >> 16 & OBJECTED),
             (low >> 32 & 0xFFFF, low >> 48, high & 0xFFFF, high >> 16 & 0xFFFF),
             high >> 32 & 0xFFFF,
         )
@@ -165,10 +167,7 @@ class Restraint(msgspec.Struct, frozen=True, gc=False):
     def pack(self) -> Facts:
         first, second, third, fourth = self.attempts
         return (
-            self.refused_on
-            | (_OBJECTED if self.objected else 0) << 16
-            | first << 32
-            | second << 48,
+            self.refused_on | (OBJECTED if self.objected else 0) << 16 | first << 32 | second << 48,
             third | fourth << 16 | self.bloctel_until << 32,
         )
 

@@ -23,6 +23,7 @@ __all__ = [
     "MAX_RANGE",
     "MAX_SHARDS",
     "Ask",
+    "ChainHead",
     "Config",
     "Gone",
     "Head",
@@ -36,6 +37,7 @@ __all__ = [
     "Snapshot",
     "Topic",
     "WireError",
+    "Witnessed",
     "decode",
     "decode_reply",
     "encode",
@@ -73,6 +75,12 @@ Instant = Annotated[datetime, Meta(tz=True)]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,48}\Z")]
 """What can be a level of a topic."""
 
+Chain = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
+"""Names a gate's chain of evidence."""
+
+Place = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+"""Number of a record in its chain."""
+
 Sender = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{0,48}\Z")]
 
 PREFIX = f"ringfence/{FORMAT}"
@@ -83,7 +91,7 @@ class WireError(ValueError):
 
 
 class Topic(msgspec.Struct, frozen=True):
-    """A principal's topic: `head`, `log`, `snapshot`, `config`, `in`, `ask`, `reply/<gate>`."""
+    """A principal's topic: `head`, `log`, `snapshot`, `config`, `in`, `ask`, `chain`, `reply/…`."""
 
     principal: str
     what: str
@@ -179,6 +187,20 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     config: bool = False
 
 
+class ChainHead(msgspec.Struct, frozen=True, array_like=True):
+    """A gate tells the newest record of its chain of evidence, for the ledger to hold against it.
+
+    It should be of a record that a power cut cannot take back: what is told twice with two links
+    looks like a rewriting.
+    """
+
+    gate: Name
+    chain: Chain
+    number: Place
+    link: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    at: Instant
+
+
 class Rejected(msgspec.Struct, frozen=True, array_like=True, tag="rejected"):
     """An event that the ledger does not take, and why."""
 
@@ -207,7 +229,14 @@ class Range(msgspec.Struct, frozen=True, array_like=True, tag="range"):
     log: Log
 
 
-Reply = Rejected | Known | Gone | Range
+class Witnessed(msgspec.Struct, frozen=True, array_like=True, tag="witnessed"):
+    """The ledger holds this head of the gate's chain, or a newer one told about the same time."""
+
+    chain: Chain
+    number: Place
+
+
+Reply = Rejected | Known | Gone | Range | Witnessed
 
 
 class Presence(msgspec.Struct, frozen=True, array_like=True):

@@ -76,3 +76,9 @@ def test_outcomes_are_the_words_of_the_design() -> None:
     assert {outcome.value for outcome in Outcome} == {
         "answered", "no_answer", "busy", "voicemail", "failed", "not_placed", "refused", "objected",
     }  # fmt: skip
+
+
+def test_no_address_brings_a_foreign_number_into_the_rulebook() -> None:
+    call = Call(to="+32470123456", campaign="c", zone="Europe/Paris", department="75")
+
+    assert call.territories(parse(call.to)) == ()

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from ringfence.call import Outcome
+from ringfence.campaign import Channel
 from ringfence.event import (
     AnyEvent,
     Attempt,
@@ -17,6 +18,7 @@ from ringfence.event import (
     Keys,
     Objection,
     ObjectionLifted,
+    Proof,
     Refusal,
     Slot,
     Withdrawal,
@@ -247,3 +249,84 @@ def test_instants_of_any_offset_are_kept_in_utc() -> None:
     assert sealed.at == NOW
     assert sealed.at is not None
     assert sealed.at.tzinfo is UTC
+
+
+# --- proofs ---------------------------------------------------------------------------------------
+
+DIGEST = "0123456789abcdef" * 4
+PROOF = Proof("https://crm.example/proofs/4711", DIGEST)
+
+
+def proved(proof: Proof, to: str = TO) -> Consent:
+    return Consent(id="c1", text="web-1", to=to, purpose=PURPOSE, proof=proof)
+
+
+def test_a_consent_carries_its_proof_over_the_wire() -> None:
+    proof = Proof("proof:" + DIGEST, DIGEST, NOW, Channel.PAPER, "2026-03 (b)")
+
+    for told in (proved(proof), proved(proof).sealed(KEYRING, NOW)):
+        assert msgspec.json.decode(msgspec.json.encode(told), type=AnyEvent) == told
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(told), type=AnyEvent) == told
+
+
+def test_a_consent_without_proof_is_written_as_it_was_before_there_were_any() -> None:
+    written = msgspec.json.encode(Consent(id="c1", text="web-1", at=NOW))
+
+    assert written == b'{"kind":"consent","id":"c1","at":"2026-11-24T09:30:00Z","text":"web-1"}'
+    assert msgspec.json.decode(written, type=AnyEvent) == Consent(id="c1", text="web-1", at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"uri": ""}, "`uri` has 1 to 512 printable characters: ''"),
+        ({"uri": "x" * 513}, "`uri` has 1 to 512"),
+        (
+            {"uri": "https://crm\n/1"},
+            r"`uri` has 1 to 512 printable characters: 'https://crm\\n/1'",
+        ),
+        ({"uri": "https://crm/\u202e1"}, "`uri` has 1 to 512"),
+        ({"sha256": DIGEST[1:]}, "`sha256` has 64 lower-case hexadecimal digits"),
+        ({"sha256": DIGEST.upper()}, "`sha256` has 64 lower-case"),
+        ({"sha256": DIGEST + "\n"}, "`sha256` has 64 lower-case"),
+        ({"collected_at": "2026-11-24T10:30:00"}, "`collected_at` needs its offset"),
+        ({"channel": "pigeon"}, r"'pigeon' - at `\$.proof.channel`"),
+        ({"text_version": "v" * 65}, "`text_version` has up to 64"),
+        ({"text_version": "v\t1"}, "`text_version` has up to 64"),
+        ({"name": "x"}, r"unknown field `name` - at `\$.proof`"),
+    ],
+)
+def test_a_malformed_proof_is_refused_with_its_reason(fields: dict[str, str], problem: str) -> None:
+    proof = {"uri": PROOF.uri, "sha256": DIGEST, **fields}
+    event = {"kind": "consent", "text": "web-1", "proof": proof}
+
+    with pytest.raises(msgspec.ValidationError, match=problem):
+        msgspec.json.decode(msgspec.json.encode(event), type=AnyEvent)
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        Proof("https://crm.example/0639980001.pdf", DIGEST),
+        Proof("https://crm.example/?to=+33639980001", DIGEST),
+        Proof("https://crm.example/?to=%2B33639980001", DIGEST),
+        Proof("https://crm.example/06%2039%2098%2000%2001", DIGEST),
+        Proof("file:///forms/06.39.98.00.01/1", DIGEST),
+        Proof("file:///forms/06-39-98-00-01", DIGEST),
+        Proof("file:///forms/(0)6 39 98 00 01", DIGEST),
+        Proof("file:///forms/1", DIGEST, text_version="for 06 39 98 00 01"),
+    ],
+    ids=str,
+)
+def test_a_proof_that_tells_the_number_does_not_leave_the_process(proof: Proof) -> None:
+    with pytest.raises(ValueError, match="consent c1: the telephone number is in its proof's uri"):
+        proved(proof).sealed(KEYRING, NOW)
+
+    assert proved(proof, to="+33639980002").sealed(KEYRING, NOW).proof == proof
+
+
+def test_the_digits_of_a_hash_tell_nothing() -> None:
+    digest = "0639980001" + "a" * 54
+    proof = Proof(f"proof:{digest}", digest)
+
+    assert proved(proof).sealed(KEYRING, NOW).proof == proof

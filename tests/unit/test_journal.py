@@ -31,6 +31,21 @@ except OSError as error:
     print(errno.errorcode[error.errno], journal.broken, journal.size)
 journal.append(b"e" * 100)
 """
+PROBE_THE_DISK = """
+import errno, resource, sys
+from pathlib import Path
+from ringfence.journal import Journal
+journal = Journal.open(Path(sys.argv[1]), magic=b"RFtest")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+journal.append(b"a" * 800)
+journal.probe(100)
+print("room")
+try:
+    journal.probe(1000)
+except OSError as error:
+    print(errno.errorcode[error.errno], journal.broken, journal.size)
+journal.append(b"b" * 100)
+"""
 HOLD = """
 import sys
 from pathlib import Path
@@ -366,6 +381,24 @@ def test_an_append_to_a_full_disk_is_cut_back(path: Path) -> None:
 
     assert output.splitlines() == [f"EFBIG False {size}", f"EFBIG False {size}"]
     assert read(path) == [b"a" * 800, b"e" * 100]
+
+
+def test_a_probe_leaves_nothing_behind(journal: Journal) -> None:
+    journal.append(b"one")
+    journal.probe(5000)
+    journal.append(b"two")
+
+    assert list(journal.replay()) == [b"one", b"two"]
+    assert journal.size == journal.path.stat().st_size
+
+
+def test_a_probe_tells_of_a_full_disk(path: Path) -> None:
+    size = len(HEADER) + RECORD + 800
+    with run(PROBE_THE_DISK, path) as program:
+        output, _ = program.communicate()
+
+    assert output.splitlines() == ["room", f"EFBIG False {size}"]
+    assert read(path) == [b"a" * 800, b"b" * 100]
 
 
 def test_a_journal_that_cannot_be_cut_back_is_broken_until_reopened(path: Path) -> None:

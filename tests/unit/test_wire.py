@@ -21,6 +21,7 @@ from ringfence.wire import (
     MAX_ROWS,
     MAX_SHARDS,
     Ask,
+    ChainHead,
     Config,
     Gone,
     Head,
@@ -33,6 +34,7 @@ from ringfence.wire import (
     Snapshot,
     Topic,
     WireError,
+    Witnessed,
     decode,
     decode_reply,
     encode,
@@ -53,9 +55,16 @@ MESSAGES = [
     Snapshot(7, 3, 0, 4, 0, 1, pack(b""), pack(bytes(range(ROW)))),
     Config(7, 1, {}, {"web-1": TEXT}, {"web-1": 1}),
     Ask("gate", 7, shards=[1, 2]),
+    ChainHead("gate", "00ff00ff00ff00ff", 2**63 - 1, bytes(32), NOON),
     Presence(online=True, version="1", boot="x", age=0.5),
 ]
-REPLIES: list[Reply] = [Rejected("a", "why"), Known(7, 3, ["a"]), Gone(7, 1), Range(LOG)]
+REPLIES: list[Reply] = [
+    Rejected("a", "why"),
+    Known(7, 3, ["a"]),
+    Gone(7, 1),
+    Range(LOG),
+    Witnessed("00ff00ff00ff00ff", 5),
+]
 EVENT = msgspec.msgpack.encode(refusal(1))
 
 READERS: list[Callable[[bytes], object]] = [
@@ -132,6 +141,15 @@ def test_a_message_with_wrong_octets_in_it_is_a_wire_error_or_another_message(
         (Ask, ["", 7]),
         (Ask, ["gate", 7, 2**63, 0]),
         (Ask, ["gate", 7, 0, 0, [-1]]),
+        (ChainHead, ["gate/#", "0" * 16, 1, bytes(32), NOON]),
+        (ChainHead, ["gate", "0" * 15, 1, bytes(32), NOON]),
+        (ChainHead, ["gate", "G" * 16, 1, bytes(32), NOON]),
+        (ChainHead, ["gate", "0" * 16 + "\n", 1, bytes(32), NOON]),
+        (ChainHead, ["gate", "0" * 16, 0, bytes(32), NOON]),
+        (ChainHead, ["gate", "0" * 16, 2**63, bytes(32), NOON]),
+        (ChainHead, ["gate", "0" * 16, 1, bytes(31), NOON]),
+        (ChainHead, ["gate", "0" * 16, 1, bytes(33), NOON]),
+        (ChainHead, ["gate", "0" * 16, 1, bytes(32), "2026-11-24T12:00:00"]),
     ],
 )
 def test_numbers_and_names_out_of_range_are_wire_errors(
@@ -168,7 +186,12 @@ def test_a_foreign_topic_is_a_wire_error_that_quotes_it(text: str) -> None:
 
 
 def test_a_topic_is_read_as_it_was_written() -> None:
-    for topic in (Topic("acme", "head"), Topic("acme", "reply", "g"), Topic("acme", "gate", "g")):
+    for topic in (
+        Topic("acme", "head"),
+        Topic("acme", "chain"),
+        Topic("acme", "reply", "g"),
+        Topic("acme", "gate", "g"),
+    ):
         assert Topic.parse(str(topic)) == topic
 
 
