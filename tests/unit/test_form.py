@@ -1,14 +1,18 @@
 """Lines of a sheet to sealed events: numbers, dates, texts, and the ids that are made of them."""
 
 from datetime import UTC, date, datetime
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.event import AnyEvent, Bloctel, Consent, Contract, Keys
-from ringfence.ledger.columns import find_columns
-from ringfence.ledger.form import KINDS, BadLine, Form
+from ringfence.columns import find_columns
+from ringfence.event import AnyEvent, Bloctel, Consent, Contract, Keys, Proof
+from ringfence.ledger.columns import NAMES, PROOF_NAMES
+from ringfence.ledger.exhibits import Exhibits
+from ringfence.ledger.form import KINDS, BadLine, Exhibited, Form
 from ringfence.number import InvalidNumber, Keyring, Number, parse
 
 KEYRING = Keyring(bytes(range(32)))
@@ -18,7 +22,7 @@ HEADER = ["number", "date", "text", "purpose", "until"]
 
 def form(kind: str = "consent", header: list[str] = HEADER, **constant: str) -> Form:
     wanted = KINDS[kind]
-    columns = find_columns(header, wanted.needed, named={}, given=constant)
+    columns = find_columns(header, wanted.needed, names=NAMES, named={}, given=constant)
     return Form(
         wanted, KEYRING, principal="acme", columns=columns, texts=frozenset(["web-1"]), now=NOW
     )
@@ -192,7 +196,7 @@ def test_todays_date_alone_is_taken_before_noon_and_known_after() -> None:
     overseas = consent(number="+596696000001", day="23/11/2026")  # 06:30 in Martinique
 
     assert morning.at == overseas.at == NOW
-    columns = find_columns(HEADER, [], named={}, given={})
+    columns = find_columns(HEADER, [], names=NAMES, named={}, given={})
     evening = Form(
         KINDS["consent"],
         KEYRING,
@@ -263,3 +267,89 @@ def test_what_is_given_for_all_lines_is_checked_before_the_first(
 ) -> None:
     with pytest.raises(BadLine, match=reason):
         form(**{role: value})  # type: ignore[arg-type]  # each role is tried by its name
+
+
+# --- proofs ---------------------------------------------------------------------------------------
+
+URI, DIGEST = "https://crm.example/4711", "0123456789abcdef" * 4
+SAID = ["0639980001", "01/03/2026 10:20", "web-1", "fibre", ""]
+
+
+def proving(folder: Path, *names: str) -> Form:
+    """Give a form for sheets that name proofs in two more columns."""
+    header = [*HEADER, *names]
+    wanted = KINDS["consent"]
+    columns = find_columns(header, (), names=PROOF_NAMES, named={}, given={})
+    return Form(
+        wanted,
+        KEYRING,
+        principal="acme",
+        columns=find_columns(header, wanted.needed, names=NAMES, named={}, given={}),
+        texts=frozenset(["web-1"]),
+        now=NOW,
+        exhibited=Exhibited(columns, Exhibits(None, folder)),
+    )
+
+
+def proof(event: AnyEvent) -> Proof | None:
+    assert isinstance(event, Consent)
+    return event.proof
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("Preuve", "Empreinte"), ("Justificatif", "SHA-256"), ("proof", "sha256")],
+)
+def test_a_line_may_name_its_proof(names: tuple[str, str], tmp_path: Path) -> None:
+    event = proving(tmp_path, *names).read([*SAID, URI, DIGEST.upper()])
+
+    assert proof(event) == Proof(URI, DIGEST)
+
+
+def test_a_line_may_name_a_file_beside_its_sheet(tmp_path: Path) -> None:
+    (tmp_path / "0639980001.pdf").write_bytes(b"signed")
+    digest = sha256(b"signed").hexdigest()
+
+    event = proving(tmp_path, "preuve").read([*SAID, "0639980001.pdf"])
+
+    assert proof(event) == Proof(f"proof:{digest}", digest)
+
+
+def test_a_line_without_proof_has_the_id_it_had_before_there_were_any(tmp_path: Path) -> None:
+    form = proving(tmp_path, "preuve", "empreinte")
+
+    assert form.read([*SAID, "", ""]) == form.read(SAID) == consent()
+    assert proof(form.read(SAID)) is None
+
+
+def test_a_proof_is_part_of_what_was_said(tmp_path: Path) -> None:
+    form = proving(tmp_path, "preuve", "empreinte")
+    lines = [["", ""], [URI, DIGEST], [f"{URI}2", DIGEST], [URI, DIGEST[::-1]]]
+
+    ids = [form.read([*SAID, *line]).id for line in lines]
+
+    assert len(set(ids)) == 4
+    assert ids[0] == "54614138c5adc911c075cab7ad675a79"
+    assert ids[1] == "39781f72a239af6bf9e9eb30cfb7bc71"  # the same in every version
+    assert form.read([*SAID, URI, DIGEST.upper()]).id == ids[1]
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        (["", DIGEST], f"a SHA-256 without its proof: '{DIGEST}'"),
+        ([URI, ""], f"a proof's URI without its SHA-256: '{URI}'"),
+        ([URI, "4711"], "not a SHA-256: '4711'"),
+        (["oui", ""], "no such proof, and no URI: 'oui'"),
+        (["../crm.pdf", ""], "a proof outside of the file's folder: '../crm.pdf'"),
+        (
+            ["https://crm.example/06-39-98-00-01", DIGEST],
+            "a proof that tells the telephone number: 'https://crm.example/06-39-98-00-01'",
+        ),
+    ],
+)
+def test_a_bad_proof_is_a_bad_line(cells: list[str], reason: str, tmp_path: Path) -> None:
+    with pytest.raises(BadLine) as bad:
+        proving(tmp_path, "preuve", "empreinte").read([*SAID, *cells])
+
+    assert str(bad.value) == reason

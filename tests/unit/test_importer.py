@@ -7,13 +7,14 @@ from pathlib import Path
 import anyio
 import pytest
 
+from ringfence.columns import find_columns
 from ringfence.event import AnyEvent
-from ringfence.ledger.columns import find_columns
+from ringfence.ledger.columns import NAMES
 from ringfence.ledger.form import KINDS, Form
 from ringfence.ledger.importer import Importer, Receipt, SinkError, Tally
 from ringfence.ledger.rejects import Rejects
-from ringfence.ledger.sheet import open_sheet
 from ringfence.number import Keyring
+from ringfence.sheet import open_sheet
 
 NOW = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)
 
@@ -55,7 +56,7 @@ def import_into(shelf: Shelf, path: Path) -> Tally:
     positions = [0]
     with open_sheet(path) as sheet:
         kind = KINDS["consent"]
-        columns = find_columns(sheet.header, kind.needed, named={}, given={})
+        columns = find_columns(sheet.header, kind.needed, names=NAMES, named={}, given={})
         form = Form(
             kind,
             Keyring(bytes(32)),

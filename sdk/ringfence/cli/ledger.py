@@ -16,11 +16,13 @@ import typer
 from ringfence.cli.gate import shifted_to
 from ringfence.cli.ledger_import import import_csv
 from ringfence.cli.ledger_record import record
-from ringfence.cli.options import ConfigFile, stops_on
+from ringfence.cli.options import ConfigFile, ledger_of, stops_on
 from ringfence.config import ConfigError, Settings, load
+from ringfence.ledger.archive import Archive
 from ringfence.ledger.inventory import Holding, take_inventory
 from ringfence.ledger.service import Counts, Ledger, system_time
 from ringfence.ledger.store import StoreError
+from ringfence.ledger.witness import Witness
 from ringfence.link import Broker, LinkState, Message, Phase
 from ringfence.mqtt import Link
 
@@ -145,12 +147,9 @@ def _serving(settings: Settings, ledger: Ledger) -> str:
 def status(config: ConfigFile) -> None:
     """Count what the database holds; also while it is served."""
     with stops_on(ConfigError, StoreError):
-        settings = load(config)
-        if settings.ledger is None:
-            msg = f"{config} has no table [ledger]"
-            raise ConfigError(msg)
-        inventory = take_inventory(settings.ledger.database)
-    typer.echo(f"{settings.ledger.database}, epoch {inventory.epoch}")
+        database = ledger_of(load(config), config).database
+        inventory = take_inventory(database)
+    typer.echo(f"{database}, epoch {inventory.epoch}")
     for name, holding in inventory.principals.items():
         _tell_holding(name, holding)
 
@@ -160,3 +159,26 @@ def _tell_holding(name: str, holding: Holding) -> None:
     typer.echo(f"{name}: change {holding.seq}; {rows}")
     for kind, count in holding.events.items():
         typer.echo(f"  {count:>10} {kind}")
+
+
+@app.command()
+def heads(
+    config: ConfigFile,
+    gate: Annotated[str | None, typer.Option(help="Of this gate alone.")] = None,
+) -> None:
+    """Print the heads of gates' chains of evidence that the ledger holds; also while it is served.
+
+    A JSON array for `ringfence evidence verify --heads`, which holds a gate's evidence against it:
+    of each head the principal, the gate, the chain, the number and the link (hexadecimal) of its
+    newest record, and when that was, as the gate said and as the ledger heard.
+    """
+    with (
+        stops_on(ConfigError, StoreError),
+        Archive.open(ledger_of(load(config), config).database) as archive,
+    ):
+        held = [_told(head) for head in archive.heads(gate)]
+    typer.echo(msgspec.json.format(msgspec.json.encode(held)))
+
+
+def _told(head: Witness) -> dict[str, object]:
+    return {**msgspec.structs.asdict(head), "link": head.link.hex()}

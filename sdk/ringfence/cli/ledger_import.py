@@ -1,6 +1,5 @@
 """`ringfence ledger import`: what people said, from a CSV file into a ledger."""
 
-import gc
 import secrets
 import sqlite3
 from collections.abc import Callable
@@ -13,20 +12,28 @@ from typing import Annotated
 import anyio
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ringfence.cli.options import ConfigFile, Patience, Principal, UsageError, stops_on
+from ringfence.cli.options import (
+    ConfigFile,
+    Patience,
+    Principal,
+    UsageError,
+    read_named,
+    stops_on,
+)
+from ringfence.cli.progress import progress, rare_collections
+from ringfence.columns import ColumnError, Columns, find_columns
 from ringfence.config import ConfigError, Settings, load
-from ringfence.ledger.columns import ROLES, ColumnError, Columns, find_columns
-from ringfence.ledger.form import KINDS, BadLine, Form, Kind
+from ringfence.ledger.columns import NAMES, PROOF_NAMES, ROLES
+from ringfence.ledger.exhibits import Exhibits
+from ringfence.ledger.form import KINDS, BadLine, Exhibited, Form, Kind
 from ringfence.ledger.importer import Importer, SinkError, Tally
 from ringfence.ledger.rejects import Rejects
 from ringfence.ledger.service import system_time
-from ringfence.ledger.sheet import Sheet, SheetError, open_sheet
 from ringfence.ledger.sink import open_sink
 from ringfence.ledger.store import StoreError
 from ringfence.number import Keyring
+from ringfence.sheet import Sheet, SheetError, open_sheet
 
 __all__ = ["import_csv"]
 
@@ -46,6 +53,7 @@ class _Job(msgspec.Struct, frozen=True):
     kind: Kind
     sheet: Sheet
     columns: Columns
+    exhibited: Exhibited | None
     rejects: Rejects
     patience: float
 
@@ -70,6 +78,9 @@ def import_csv(  # noqa: PLR0913, PLR0917 - the options of a command
 ) -> None:
     """Import consents, or other things people said, from CSV. Twice imports nothing twice.
 
+    A consent may name its proof: a URI, with its SHA-256 in another column, or the path of a file
+    from the folder of the CSV file, which is kept where the ledger is.
+
     Exit status 0: all lines are in the ledger; 1: all but those that were rejected; 2: not done.
     """
     given = {"purpose": purpose, "text": text, "until": until, "date": at}
@@ -81,11 +92,16 @@ def import_csv(  # noqa: PLR0913, PLR0917 - the options of a command
             raise UsageError(msg)
         settings = load(config)
         keyring = settings.keyring(principal)
-        wanted, named = _kind(kind), dict(map(_named, column or ()))
+        wanted, named = _kind(kind), read_named(column or (), ROLES)
         with open_sheet(csv) as sheet:
-            columns = find_columns(sheet.header, wanted.needed, named=named, given=given)
+            columns = find_columns(
+                sheet.header, wanted.needed, names=NAMES, named=named, given=given
+            )
             with Rejects(rejects, header=sheet.header, delimiter=sheet.delimiter) as bad:
-                job = _Job(settings, principal, keyring, wanted, sheet, columns, bad, timeout)
+                proofs = _exhibited(settings, wanted, sheet, named)
+                job = _Job(
+                    settings, principal, keyring, wanted, sheet, columns, proofs, bad, timeout
+                )
                 tally = _run(job)
     if tally.rejected:
         typer.echo(f"rejected lines are in {rejects}:")
@@ -101,24 +117,23 @@ def _kind(name: str) -> Kind:
     return KINDS[name]
 
 
-def _named(column: str) -> tuple[str, str]:
-    role, given, name = column.partition("=")
-    if role not in ROLES or not given:
-        msg = f"--column: {column!r} is not ROLE=NAME with a role of {', '.join(ROLES)}"
-        raise UsageError(msg)
-    return role, name
+def _exhibited(
+    settings: Settings, kind: Kind, sheet: Sheet, named: dict[str, str]
+) -> Exhibited | None:
+    """Give what reads the proofs that a sheet names; None where it names none."""
+    if not kind.proved:
+        return None
+    columns = find_columns(sheet.header, (), names=PROOF_NAMES, named=named, given={})
+    if "proof" not in columns.found:
+        return None
+    return Exhibited(columns, Exhibits.of(settings, sheet.path.parent))
 
 
 def _run(job: _Job) -> Tally:
     """Import, with a bar, and tell what came of it; also of an import that was broken off."""
-    console, name = Console(stderr=True), job.sheet.path.name
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-               TimeRemainingColumn())  # fmt: skip
-    often = gc.get_threshold()
-    gc.set_threshold(100_000)  # a batch has as many objects and no cycles: a sixth of the time
-    tally, began = Tally(), monotonic()
+    name, tally, began = job.sheet.path.name, Tally(), monotonic()
     try:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        with rare_collections(), progress() as bar:
             task = bar.add_task(name, total=job.sheet.size)
 
             def told(position: int) -> None:
@@ -131,8 +146,6 @@ def _run(job: _Job) -> Tally:
             _tell(name, tally, monotonic() - began)
             typer.echo("broken off: run it again, what is in the ledger stays", err=True)
         raise
-    finally:
-        gc.set_threshold(*often)
     _tell(name, tally, monotonic() - began)
     return tally
 
@@ -159,6 +172,7 @@ async def _import(job: _Job, tally: Tally, told: Callable[[int], None]) -> None:
             job.keyring,
             principal=job.principal,
             columns=job.columns,
+            exhibited=job.exhibited,
             texts=sink.texts,
             now=system_time(),
         )

@@ -13,7 +13,8 @@ import typer
 
 from ringfence.cli.options import ConfigFile, Patience, Principal, UsageError, stops_on
 from ringfence.config import ConfigError, Settings, load
-from ringfence.event import AnyEvent
+from ringfence.event import AnyEvent, Proof
+from ringfence.ledger.exhibits import BadProof, Exhibits
 from ringfence.ledger.importer import Receipt, SinkError
 from ringfence.ledger.moment import IN_FUTURE, BadDate, read_day, read_moment
 from ringfence.ledger.service import system_time
@@ -42,21 +43,26 @@ def record(  # noqa: PLR0913 - the options of a command
     start: Annotated[str, typer.Option(help="The date and time of a slot.")] = "",
     minutes: Annotated[int, typer.Option(help="The length of a slot.")] = 0,
     call: Annotated[str, typer.Option(help="The id of an attempt's call.")] = "",
+    proof: Annotated[
+        str, typer.Option(help="The proof of a consent: a file, which is kept, or a URI.")
+    ] = "",
+    proof_sha256: Annotated[str, typer.Option(help="The SHA-256 that a proof's URI needs.")] = "",
     timeout: Patience = 60,
 ) -> None:
     """Record one event, and wait until the ledger holds it. Prints its id and its change.
 
     Dates are read as in an import. Exit status 1: the ledger does not take it; 2: not done.
     """
-    stated: dict[str, str | bool | int] = {
+    stated: dict[str, object] = {
               "purpose": purpose, "text": text, "until": until, "at": at, "explicit": explicit,
               "start": start, "minutes": minutes, "call": call}  # fmt: skip
-    errors = (BadDate, ConfigError, InvalidNumber, OSError, SinkError, StoreError, UsageError,
-              sqlite3.Error)  # fmt: skip
+    errors = (BadDate, BadProof, ConfigError, InvalidNumber, OSError, SinkError, StoreError,
+              UsageError, sqlite3.Error)  # fmt: skip
     with stops_on(*errors):
         settings = load(config)
         keyring = settings.keyring(principal)
         now = system_time()
+        stated["proof"] = _proof(settings, proof, proof_sha256)
         event = _event(kind, to, {name: value for name, value in stated.items() if value}, now)
         try:
             sealed = event.sealed(keyring, now)
@@ -69,7 +75,16 @@ def record(  # noqa: PLR0913 - the options of a command
     typer.echo(f"{event.kind} {event.id} is change {receipt.change}")
 
 
-def _event(kind: str, to: str, stated: dict[str, str | bool | int], now: datetime) -> AnyEvent:
+def _proof(settings: Settings, written: str, digest: str) -> Proof | None:
+    if not written:
+        if digest:
+            msg = "--proof-sha256: there is no --proof"
+            raise UsageError(msg)
+        return None
+    return Exhibits.of(settings).refer(written, digest)
+
+
+def _event(kind: str, to: str, stated: dict[str, object], now: datetime) -> AnyEvent:
     """Make the event of what the options say. Raises `UsageError`, `InvalidNumber`, `BadDate`."""
     if kind not in KINDS:
         msg = f"{kind!r} is not one of {', '.join(KINDS)}"
@@ -78,7 +93,7 @@ def _event(kind: str, to: str, stated: dict[str, str | bool | int], now: datetim
     if not territories:
         msg = f"--to: {to!r} is not a French number"
         raise UsageError(msg)
-    at, said = str(stated.pop("at", "")), dict[str, object](stated)
+    at, said = str(stated.pop("at", "")), dict(stated)
     if "until" in stated:
         said["until"] = read_day(str(stated["until"]))
     if "start" in stated:

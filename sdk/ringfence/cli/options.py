@@ -1,15 +1,28 @@
 """What commands share: options, and how they say that they cannot go on."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["ConfigFile", "Patience", "Principal", "UsageError", "stops_on"]
+from ringfence.config import ConfigError, LedgerSettings, Settings
+from ringfence.rules.words import Language
+
+__all__ = [
+    "ConfigFile",
+    "Lang",
+    "Patience",
+    "Principal",
+    "UsageError",
+    "ledger_of",
+    "read_named",
+    "stops_on",
+]
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="TOML file, as for gate and ledger.")]
+Lang = Annotated[Language, typer.Option("--lang", help="The language of sentences.")]
 Principal = Annotated[str, typer.Option(help="On whose behalf people are called.")]
 Patience = Annotated[
     float,
@@ -19,6 +32,26 @@ Patience = Annotated[
 
 class UsageError(Exception):
     """An option says what cannot be meant; names it, and what it takes."""
+
+
+def ledger_of(settings: Settings, file: Path) -> LedgerSettings:
+    """Give the table `[ledger]`. Raises `ConfigError` where the file has none."""
+    if settings.ledger is None:
+        msg = f"{file} has no table [ledger]"
+        raise ConfigError(msg)
+    return settings.ledger
+
+
+def read_named(columns: Sequence[str], roles: Collection[str]) -> dict[str, str]:
+    """Read what `--column ROLE=NAME` says. Raises `UsageError`."""
+    named = {}
+    for column in columns:
+        role, given, name = column.partition("=")
+        if role not in roles or not given:
+            msg = f"--column: {column!r} is not ROLE=NAME with a role of {', '.join(roles)}"
+            raise UsageError(msg)
+        named[role] = name
+    return named
 
 
 INTERRUPTED = 130

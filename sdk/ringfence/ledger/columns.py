@@ -1,91 +1,23 @@
-"""Which column of a sheet holds what: found by the names they have in French and English."""
+"""What the columns of a sheet of statements may be called."""
 
-import re
-import unicodedata
-from collections.abc import Collection, Mapping, Sequence
-from operator import itemgetter
+from ringfence.columns import NUMBER
 
-__all__ = ["ROLES", "ColumnError", "Columns", "find_columns"]
+__all__ = ["NAMES", "PROOF_NAMES", "ROLES"]
 
 NAMES = {
-    "number": "numero, numero de telephone, no de telephone, n de telephone, telephone, tel, "
-    "telephone mobile, mobile, portable, phone, phone number, number",
+    "number": NUMBER,
     "date": "date, date de consentement, date du consentement, date de recueil, recueilli le, "
     "date de refus, date d opposition, collected at, consent date",
     "text": "texte, text, version",
     "purpose": "objet, finalite, purpose",
     "until": "jusqu au, date d expiration, expiration, expires at, until",
 }
-"""As `_plain` writes them."""
+"""Of each role, plainly written."""
 
-ROLES = tuple(NAMES)
+PROOF_NAMES = {
+    "proof": "preuve, justificatif, proof",
+    "sha256": "empreinte, sha256, sha 256",
+}
+"""Likewise, of what a consent may say beside; most sheets have no such column."""
 
-_ROLE_OF = {name: role for role, names in NAMES.items() for name in names.split(", ")}
-_NO_WORD = re.compile(r"[^a-z0-9]+")
-
-
-class ColumnError(Exception):
-    """A column that is needed is not there, or is there twice; says which columns were seen."""
-
-
-class Columns:
-    """Where a line says what, and what holds where it says nothing."""
-
-    def __init__(self, places: Mapping[str, int], given: Mapping[str, str], *, width: int) -> None:
-        self.given = given
-        self.width = width
-        # A cell that is always empty stands behind the last for the roles without a column.
-        self._pick = itemgetter(*(places.get(role, width) for role in ROLES))
-        self._given = tuple(given.get(role, "") for role in ROLES)
-
-    def cells(self, fields: Sequence[str]) -> list[str]:
-        """Give what a line says in each of `ROLES`; lines may end before their last columns."""
-        cells = self._pick([*fields[: self.width], *[""] * (self.width + 1 - len(fields))])
-        return [cell.strip() or given for cell, given in zip(cells, self._given, strict=True)]
-
-    def spare(self, fields: Sequence[str]) -> bool:
-        """Whether a line says something behind its last column."""
-        return len(fields) > self.width and any(fields[self.width :])
-
-
-def find_columns(
-    header: Sequence[str],
-    needed: Collection[str],
-    *,
-    named: Mapping[str, str],
-    given: Mapping[str, str],
-) -> Columns:
-    """Find the columns by their names.
-
-    Each of the *needed* roles must have one, or a *given* value; *named* are the names of columns
-    that are called otherwise. Raises `ColumnError`.
-    """
-    seen = [_plain(name) for name in header]
-    found = {}
-    for role in ROLES:
-        if role in named:
-            wanted = _plain(named[role])
-            places = [at for at, name in enumerate(seen) if name == wanted]
-        else:
-            places = [at for at, name in enumerate(seen) if _ROLE_OF.get(name) == role]
-        if len(places) > 1:
-            both = " and ".join(repr(header[at]) for at in places)
-            msg = f"{both} may both be the {role}: say which with --column {role}=NAME"
-            raise ColumnError(msg)
-        if places:
-            found[role] = places[0]
-        elif role in named or (role in needed and role not in given):
-            raise ColumnError(_missing(role, named.get(role), header))
-    return Columns(found, given, width=len(header))
-
-
-def _missing(role: str, name: str | None, header: Sequence[str]) -> str:
-    what = f"no column for the {role}" if name is None else f"no column is called {name!r}"
-    there = ", ".join(repr(column) for column in header)
-    return f"{what}; there are {there}: say which it is with --column {role}=NAME"
-
-
-def _plain(name: str) -> str:
-    """Write a name without accents, capitals, or anything between its words but a space."""
-    letters = unicodedata.normalize("NFKD", name.casefold())
-    return _NO_WORD.sub(" ", "".join(c for c in letters if not unicodedata.combining(c))).strip()
+ROLES = (*NAMES, *PROOF_NAMES)

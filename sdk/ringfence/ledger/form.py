@@ -12,12 +12,13 @@ from hashlib import blake2b
 
 import msgspec
 
-from ringfence.event import AnyEvent, Keys, Withdrawal
-from ringfence.ledger.columns import Columns
+from ringfence.columns import Columns
+from ringfence.event import AnyEvent, Keys, Proof, Withdrawal
+from ringfence.ledger.exhibits import BadProof, Exhibits
 from ringfence.ledger.moment import IN_FUTURE, BadDate, Moment, read_day, read_moment
-from ringfence.number import METROPOLE, InvalidNumber, Keyring, Territory, parse
+from ringfence.number import METROPOLE, InvalidNumber, Keyring, Number, Territory, parse
 
-__all__ = ["KINDS", "BadLine", "Form", "Kind"]
+__all__ = ["KINDS", "BadLine", "Exhibited", "Form", "Kind"]
 
 SOURCE = "import"
 
@@ -28,6 +29,8 @@ class Kind(msgspec.Struct, frozen=True):
     name: str
     needs: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
+    proved: bool = False
+    """Whether a line may name its proof."""
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -37,7 +40,7 @@ class Kind(msgspec.Struct, frozen=True):
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("consent", needs=("text", "purpose"), takes=("until",)),
+        Kind("consent", needs=("text", "purpose"), takes=("until",), proved=True),
         Kind("withdrawal", needs=("purpose",)),
         Kind("refusal"),
         Kind("objection"),
@@ -57,6 +60,8 @@ class Fault(StrEnum):
     PURPOSE = "not the name of a purpose"
     SPARE = "more fields than the header names"
     BACKWARDS = "it ends before it begins"
+    UNPROVED = "a SHA-256 without its proof"
+    TELLING = "a proof that tells the telephone number"
 
 
 class BadLine(ValueError):  # noqa: N818 - what it is
@@ -78,14 +83,23 @@ class _Said(msgspec.Struct, frozen=True):
     """For the id."""
 
 
+class Exhibited(msgspec.Struct, frozen=True):
+    """The columns of proofs, and what makes references of what they say."""
+
+    columns: Columns
+    exhibits: Exhibits
+
+
 class Form:
     """Reads the lines of one sheet.
 
     *texts* are the consent texts that are registered, and what lies ahead of *now* is a slip.
-    Raises `BadLine` for what is given for every line and no line could say.
+    *exhibited* is for a sheet that names proofs: then reading a line may read a file and keep it,
+    and raise `OSError` if it cannot be kept. Raises `BadLine` for what is given for every line and
+    no line could say.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what lines are read with
         self,
         kind: Kind,
         keyring: Keyring,
@@ -94,12 +108,14 @@ class Form:
         columns: Columns,
         texts: Collection[str],
         now: datetime,
+        exhibited: Exhibited | None = None,
     ) -> None:
         self._kind = kind
         self._keyring = keyring
         self._columns = columns
         self._texts = texts
         self._now = now
+        self._exhibited = exhibited
         self._words = f"1\x1f{principal}\x1f{kind.name}"
         self._restrains = "purpose" not in kind.needs
         self._said = lru_cache(maxsize=4096)(self._read_said)
@@ -111,7 +127,7 @@ class Form:
             raise BadLine(Fault.SPARE)
         text, written, *rest = self._columns.cells(fields)
         try:
-            number = parse(_plain(text))
+            number = parse(text)
         except InvalidNumber as error:
             raise BadLine(Fault.NUMBER if text else "no number", text) from error
         if not number.territories:
@@ -122,8 +138,14 @@ class Form:
             raise BadLine(Fault.BACKWARDS, said.until.isoformat())
         key = self._key(number.e164, said.purpose)
         words = f"{self._words}\x1f{key}\x1f{moment.at.timestamp()}\x1f{said.words}"
+        event = said.event
+        if self._exhibited is not None:
+            proof = self._read_proof(self._exhibited, fields, number)
+            if proof is not None:
+                event = msgspec.structs.replace(event, proof=proof)
+                words += f"\x1f{proof.uri}\x1f{proof.sha256}"
         return msgspec.structs.replace(
-            said.event,
+            event,
             id=blake2b(words.encode(), digest_size=16).hexdigest(),
             at=min(moment.at, self._now),
             on=moment.on,
@@ -143,9 +165,21 @@ class Form:
             raise BadLine(IN_FUTURE, text)
         return moment
 
-    def _id(self, key: int, at: datetime, words: str) -> str:
-        message = f"{self._words}\x1f{key}\x1f{at.isoformat()}\x1f{words}"
-        return blake2b(message.encode(), digest_size=16).hexdigest()
+    def _read_proof(
+        self, exhibited: Exhibited, fields: Sequence[str], number: Number
+    ) -> Proof | None:
+        written, digest = exhibited.columns.cells(fields)
+        if not written:
+            if digest:
+                raise BadLine(Fault.UNPROVED, digest)
+            return None
+        try:
+            proof = exhibited.exhibits.refer(written, digest)
+        except BadProof as error:
+            raise BadLine(error.why, error.text) from error
+        if proof.tells(number):
+            raise BadLine(Fault.TELLING, written)
+        return proof
 
     def _read_said(self, text: str, purpose: str, until: str) -> _Said:
         """Read what depends neither on the person nor on the day."""
@@ -194,16 +228,3 @@ def _check_purpose(purpose: str) -> None:
         Withdrawal(purpose=purpose)
     except ValueError as error:
         raise BadLine(Fault.PURPOSE, purpose) from error
-
-
-_BETWEEN = str.maketrans("", "", " .-\u00a0\u202f")
-_PREFIXES = {10: ("0",), 12: ("+33",), 13: ("0033",)}
-
-
-def _plain(text: str) -> str:
-    """Write a French number in E.164, if it plainly is one: `parse` reads that form much faster."""
-    digits = text.translate(_BETWEEN)
-    for prefix in _PREFIXES.get(len(digits), ()):
-        if digits.startswith(prefix) and digits[len(prefix)] != "0":
-            return f"+33{digits[len(prefix) :]}"
-    return text

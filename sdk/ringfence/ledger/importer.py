@@ -16,7 +16,7 @@ import msgspec
 from ringfence.event import AnyEvent
 from ringfence.ledger.form import BadLine, Form
 from ringfence.ledger.rejects import Reject, Rejects
-from ringfence.ledger.sheet import Record, Sheet
+from ringfence.sheet import Record, Sheet
 
 __all__ = ["Importer", "Receipt", "Sink", "SinkError", "Tally"]
 

@@ -12,7 +12,17 @@ import msgspec
 from ringfence.event import AnyEvent, Event
 from ringfence.ledger.sequencer import MAX_BATCH, Sequencer, keys_of, objection_to
 from ringfence.ledger.store import Batch, Store
-from ringfence.wire import Known, Rejected, Reply, WireError, event_id, read_event, read_report
+from ringfence.ledger.witness import Claim, Finding
+from ringfence.wire import (
+    Known,
+    Rejected,
+    Reply,
+    WireError,
+    Witnessed,
+    event_id,
+    read_event,
+    read_report,
+)
 
 __all__ = ["Answer", "Intake", "Received", "Taken", "read"]
 
@@ -46,6 +56,8 @@ class Taken(msgspec.Struct, frozen=True):
 
     batches: list[Batch]
     answers: list[Answer]
+    findings: list[tuple[Claim, Finding]] = []
+    """What became of the heads of chains."""
 
 
 def read(principal: str, payload: bytes) -> list[Received]:
@@ -73,8 +85,10 @@ class Intake:
         self._store = store
         self._sequencers = sequencers
 
-    def take(self, received: Sequence[Received], now: datetime) -> Taken:
-        """Store what is good and new. It is on the disk when this returns.
+    def take(
+        self, received: Sequence[Received], now: datetime, claims: Sequence[Claim] = ()
+    ) -> Taken:
+        """Store what is good and new, and heads of chains. It is on the disk when this returns.
 
         Raises `sqlite3.Error` if that failed; then nothing was stored.
         """
@@ -84,8 +98,10 @@ class Intake:
         taken = Taken([], [])
         for principal, some in by_principal.items():
             self._plan(principal, some, now, taken)
-        if taken.batches:
-            self._store.commit(taken.batches)
+        if taken.batches or claims:
+            findings = self._store.commit(taken.batches, claims)
+            taken.findings.extend(zip(claims, findings, strict=True))
+        taken.answers.extend(_witnessed(taken.findings))
         return taken
 
     def apply(self, taken: Taken) -> None:
@@ -141,6 +157,14 @@ def _turned_away(one: Received, reason: str) -> Answer:
 def _same(event: Event, other: Event) -> bool:
     """Whether both are one event, told twice; instant and source may have been told in two ways."""
     return (event.kind, event.keys) == (other.kind, other.keys)
+
+
+def _witnessed(findings: Sequence[tuple[Claim, Finding]]) -> Iterator[Answer]:
+    """Tell each gate what is held of its chain."""
+    for claim, finding in findings:
+        if finding is not Finding.TOO_MANY:
+            head = claim.head
+            yield Answer(claim.principal, head.gate, Witnessed(head.chain, head.number))
 
 
 def _known(

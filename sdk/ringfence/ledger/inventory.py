@@ -3,17 +3,13 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
-from ringfence.ledger.store import SCHEMA, StoreError
+from ringfence.ledger.archive import opened
 
 __all__ = ["Holding", "Inventory", "take_inventory"]
-
-LOCKED = 5.0
-"""Seconds to wait for a lock: a ledger that is closing the file holds it for a moment."""
 
 
 class Holding(msgspec.Struct, frozen=True):
@@ -40,25 +36,11 @@ def take_inventory(path: Path) -> Inventory:
 
     Raises `StoreError` if there is no ledger at *path*.
     """
-    if not path.is_file():
-        msg = f"{path}: there is no ledger yet"
-        raise StoreError(msg)
-    try:
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        opened = sqlite3.connect(uri, uri=True, timeout=LOCKED, isolation_level=None)
-        with closing(opened) as db:
-            db.execute("BEGIN")  # all counts are of one instant
-            return _count(path, db)
-    except sqlite3.Error as error:
-        msg = f"{path} is no ledger: {error}"
-        raise StoreError(msg) from error
+    with opened(path) as db:
+        return _count(db)
 
 
-def _count(path: Path, db: sqlite3.Connection) -> Inventory:
-    (schema,) = db.execute("PRAGMA user_version").fetchone()
-    if schema != SCHEMA:
-        msg = f"{path} has schema {schema}; this version knows {SCHEMA}"
-        raise StoreError(msg)
+def _count(db: sqlite3.Connection) -> Inventory:
     row = db.execute("SELECT epoch FROM ledger").fetchone()
     known = db.execute("SELECT name, id, seq FROM principal ORDER BY name").fetchall()
     holdings = {

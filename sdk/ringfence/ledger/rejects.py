@@ -8,7 +8,7 @@ from typing import Self, TextIO
 
 import msgspec
 
-from ringfence.ledger.sheet import Record
+from ringfence.sheet import Record
 
 __all__ = ["Reject", "Rejects"]
 

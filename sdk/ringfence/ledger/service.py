@@ -7,7 +7,7 @@ heads let gates notice, and they ask.
 import logging
 import sqlite3
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -22,9 +22,21 @@ from ringfence.config import ConfigError, Settings
 from ringfence.ledger.intake import Answer, Intake, Received, Taken, read
 from ringfence.ledger.sequencer import Sequencer
 from ringfence.ledger.store import Store
+from ringfence.ledger.witness import Claim, Finding
 from ringfence.link import AnyLink, LinkDown, LinkState, Message, Phase
 from ringfence.mqtt import Link
-from ringfence.wire import Ask, Gone, Known, Range, Rejected, Topic, WireError, decode, encode
+from ringfence.wire import (
+    Ask,
+    ChainHead,
+    Gone,
+    Known,
+    Range,
+    Rejected,
+    Topic,
+    WireError,
+    decode,
+    encode,
+)
 
 __all__ = ["Counts", "Ledger", "open_store", "system_time"]
 
@@ -44,6 +56,12 @@ LOG_KEPT = 2_000_000
 
 SOON = 0.05
 """Seconds after a change in which the next head follows."""
+
+MAX_CLAIMS = 1024
+"""Heads of chains of one principal that wait to be stored; likewise, gates tell newer ones."""
+
+UNHURRIED = 1.0
+"""Seconds that heads wait for events in whose transaction they can be stored."""
 
 
 def system_time() -> datetime:
@@ -99,13 +117,16 @@ class Ledger:
         self._intake = Intake(store, sequencers)
         self._clock = clock
         self._inbound: deque[tuple[str, bytes]] = deque()
+        self._claims: defaultdict[str, dict[ChainHead, Claim]] = defaultdict(dict)
+        self._claims_due = False
         self._ranges: dict[tuple[str, str], Ask] = {}
         self._announce = True
         self._came = anyio.Event()
+        self._claimed = anyio.Event()
         self._asked = anyio.Event()
         self._beat = anyio.Event()
         self._reading = anyio.Lock()
-        topics = [str(Topic(name, what)) for name in sequencers for what in ("in", "ask")]
+        topics = [str(Topic(name, what)) for name in sequencers for what in ("in", "ask", "chain")]
         self.link = connect(
             settings.broker,
             f"ringfence-ledger-{store.epoch}",
@@ -135,6 +156,7 @@ class Ledger:
         """Serve until cancelled. What was stored before then is never lost."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._store_what_comes, name="intake")
+            tasks.start_soon(self._store_claims, name="heads of chains")
             tasks.start_soon(self._answer, name="answers")
             tasks.start_soon(self._beat_on, name="heartbeat")
             tasks.start_soon(self.link.run, self._receive, self._link_changed, name="link")
@@ -148,6 +170,8 @@ class Ledger:
                 self._queue(topic.principal, message.payload)
             elif topic.what == "ask":
                 self._note(topic.principal, decode(message.payload, Ask))
+            elif topic.what == "chain":
+                self._claim(topic.principal, decode(message.payload, ChainHead))
         except WireError as error:
             self.counts.rejected += 1
             log.warning("%s: %s", message.topic, error)
@@ -158,6 +182,14 @@ class Ledger:
             return
         self._inbound.append((principal, payload))
         self._came.set()
+
+    def _claim(self, principal: str, head: ChainHead) -> None:
+        claims = self._claims[principal]
+        if len(claims) >= MAX_CLAIMS:
+            self.counts.dropped += 1
+            return
+        claims.setdefault(head, Claim(principal, head, self._clock()))
+        self._claimed.set()
 
     def _note(self, principal: str, ask: Ask) -> None:
         if ask.first:
@@ -178,20 +210,34 @@ class Ledger:
         while True:
             await self._came.wait()
             self._came = anyio.Event()
-            while self._inbound:
+            while self._inbound or self._claims_due:
                 received: list[Received] = []
                 while self._inbound and len(received) < MAX_COMMIT:
                     received += read(*self._inbound.popleft())
-                await self._store_all(received)
+                claims = [c for told in self._claims.values() for c in told.values()]
+                self._claims.clear()
+                self._claims_due = False
+                await self._store_all(received, claims)
 
-    async def _store_all(self, received: list[Received]) -> None:
-        take = partial(self._intake.take, received, self._clock())
+    async def _store_claims(self) -> None:
+        """Have heads stored that no events have taken along."""
+        while True:
+            await self._claimed.wait()
+            self._claimed = anyio.Event()
+            await anyio.sleep(UNHURRIED)
+            if self._claims:
+                self._claims_due = True
+                self._came.set()
+
+    async def _store_all(self, received: list[Received], claims: list[Claim]) -> None:
+        take = partial(self._intake.take, received, self._clock(), claims)
         try:
             async with self._reading:
                 taken = await anyio.to_thread.run_sync(take)
         except sqlite3.OperationalError as error:  # disk full, file system read-only
             # Nothing was confirmed, so every sender keeps its events and sends them again.
-            log.error("cannot store %d events: %s", len(received), error)  # noqa: TRY400
+            what = len(received), len(claims)
+            log.error("cannot store %d events, %d heads: %s", *what, error)  # noqa: TRY400
             return
         self._intake.apply(taken)
         self._count(taken)
@@ -205,6 +251,20 @@ class Ledger:
                     self.counts.known += len(ids)
                 case Rejected():
                     self.counts.rejected += 1
+        for claim, finding in taken.findings:
+            self._judge(claim, finding)
+
+    def _judge(self, claim: Claim, finding: Finding) -> None:
+        head = claim.head
+        if finding is Finding.TOO_MANY:
+            self.counts.dropped += 1
+            log.warning("%s: too many heads of chains: %s", claim.principal, head)
+        elif finding is Finding.CONTRADICTS:
+            log.error(
+                "%s: gate %s: record %d of chain %s had another link before: the evidence was"
+                " rewritten, or a disk lost what it had confirmed; both heads are kept",
+                *(claim.principal, head.gate, head.number, head.chain),
+            )
 
     async def _publish(self, taken: Taken) -> None:
         with suppress(LinkDown):  # gates will miss it, and ask

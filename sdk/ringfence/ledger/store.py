@@ -1,4 +1,4 @@
-"""What the ledger remembers: events, rows and the log, in one SQLite file.
+"""What the ledger remembers: events, rows, the log and chains' heads, in one SQLite file.
 
 A batch is written in one transaction and is on the disk when `commit` returns (WAL, and fsync at
 each commit). Nothing is ever updated but rows; an event is stored once. No telephone number and no
@@ -21,16 +21,19 @@ import numpy as np
 from ringfence.campaign import Campaign, Text
 from ringfence.event import AnyEvent, Event
 from ringfence.fold import UNKNOWN_TEXT
+from ringfence.ledger import witness
 from ringfence.ledger.sequencer import History, keys_of
+from ringfence.ledger.witness import Claim, Finding
 from ringfence.row import ROW
 from ringfence.table import Table
 from ringfence.wire import MAX_MESSAGE, Config, Log, decode, encode
 
-__all__ = ["Batch", "Store", "StoreError"]
+__all__ = ["READABLE", "Batch", "Store", "StoreError", "select", "signed", "texts_of"]
 
-SCHEMA = 1
+SCHEMA = 2
+"""Version 1 held no heads of chains."""
 
-_TABLES = """
+_TABLES = f"""
 CREATE TABLE ledger (epoch INTEGER NOT NULL);
 CREATE TABLE principal (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL,
     config INTEGER NOT NULL, campaigns BLOB NOT NULL);
@@ -47,7 +50,13 @@ CREATE TABLE restraint (principal INTEGER NOT NULL, key INTEGER NOT NULL, row BL
     PRIMARY KEY (principal, key)) WITHOUT ROWID;
 CREATE TABLE log (principal INTEGER NOT NULL, last INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (principal, last)) WITHOUT ROWID;
+{witness.TABLES}
 """
+_ADDED = {1: witness.TABLES}
+"""What a file of an older version lacks; it is added when the file is opened to be written."""
+
+READABLE = (*_ADDED, SCHEMA)
+"""Versions of files that can be read as they are."""
 
 _event_encoder = msgspec.msgpack.Encoder()
 _event_decoder = msgspec.msgpack.Decoder(AnyEvent)
@@ -108,7 +117,7 @@ class Store:
     def _prepare(self, epoch: int) -> int:
         db = self._db
         version = _number(db, "PRAGMA user_version")
-        if version not in (0, SCHEMA):
+        if version not in (0, *READABLE):
             msg = f"{self.path} has schema {version}, this version knows {SCHEMA}: upgrade"
             raise StoreError(msg)
         if version == 0 and _number(db, "SELECT count(*) FROM sqlite_master"):
@@ -117,11 +126,12 @@ class Store:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA cache_size=-262144")
-        if version == 0:
+        if version != SCHEMA:
             with self._transaction():
-                for table in _TABLES.split(";"):
+                for table in _ADDED.get(version, _TABLES).split(";"):
                     db.execute(table)
-                db.execute("INSERT INTO ledger VALUES (?)", (epoch,))
+                if version == 0:
+                    db.execute("INSERT INTO ledger VALUES (?)", (epoch,))
                 db.execute(f"PRAGMA user_version={SCHEMA}")
         return _number(db, "SELECT epoch FROM ledger")
 
@@ -154,7 +164,7 @@ class Store:
         """
         with self._transaction():
             number = self._principal(principal)
-            known = self._texts(number)
+            known = texts_of(self._db, number)
             fresh = self._fresh(principal, texts, known)
             self._db.executemany(
                 "INSERT INTO text VALUES (?, ?, ?, ?)",
@@ -171,12 +181,6 @@ class Store:
             _fit(principal, config)
         self._ids[principal] = number
         return config
-
-    def _texts(self, number: int) -> dict[str, tuple[int, bytes]]:
-        told = self._db.execute(
-            "SELECT name, number, body FROM text WHERE principal = ? ORDER BY number", (number,)
-        )
-        return {name: (index, body) for name, index, body in told}
 
     def _fresh(
         self, principal: str, texts: dict[str, Text], known: dict[str, tuple[int, bytes]]
@@ -244,7 +248,7 @@ class Store:
         asked = "SELECT id, seq, body FROM event WHERE principal = ? AND id IN"
         return {
             name: (int(seq), _event_decoder.decode(body))
-            for name, seq, body in self._select(asked, principal, list(ids))
+            for name, seq, body in select(self._db, asked, self._ids[principal], list(ids))
         }
 
     def history(self, principal: str, keys: Iterable[int]) -> History:
@@ -254,19 +258,10 @@ class Store:
             " WHERE filed.principal = ? AND filed.key IN"
         )
         told: dict[int, list[Event]] = defaultdict(list)
-        for key, body in self._select(asked, principal, [_signed(key) for key in keys]):
+        wanted = [signed(key) for key in keys]
+        for key, body in select(self._db, asked, self._ids[principal], wanted):
             told[key if key >= 0 else key + 2 * _SIGN].append(_event_decoder.decode(body))
         return told
-
-    def _select(
-        self, asked: str, principal: str, values: Sequence[str | int]
-    ) -> Iterator[tuple[Any, ...]]:  # a row of SQLite's
-        """Ask for many values, as many at once as SQLite takes."""
-        number = self._ids[principal]
-        for start in range(0, len(values), _MAX_VARIABLES):
-            some = values[start : start + _MAX_VARIABLES]
-            marks = ",".join("?" * len(some))
-            yield from self._db.execute(f"{asked} ({marks})", (number, *some))
 
     def log(self, principal: str, first: int, last: int) -> Iterator[Log]:
         """Give the batches that hold the changes from *first* to *last*."""
@@ -298,14 +293,15 @@ class Store:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def commit(self, batches: Sequence[Batch]) -> None:
-        """Store batches whole or not at all. They are on the disk when this returns.
+    def commit(self, batches: Sequence[Batch], claims: Sequence[Claim] = ()) -> list[Finding]:
+        """Store batches whole or not at all, and heads with them; say what became of each head.
 
-        Raises `sqlite3.Error`; then nothing was stored.
+        They are on the disk when this returns. Raises `sqlite3.Error`; then nothing was stored.
         """
         with self._transaction():
             for batch in batches:
                 self._write(batch)
+            return [witness.hear(self._db, self._ids[claim.principal], claim) for claim in claims]
 
     def prune(self, principal: str, before: int) -> None:
         """Drop the log before that change; events and rows stay."""
@@ -322,7 +318,7 @@ class Store:
         )
         self._db.executemany(
             "INSERT INTO filed VALUES (?, ?, ?)",
-            [(number, _signed(key), seq) for seq, event in numbered for key in keys_of(event)],
+            [(number, signed(key), seq) for seq, event in numbered for key in keys_of(event)],
         )
         for kind, rows in (("ground", log.ground), ("restraint", log.restraint)):
             self._db.executemany(
@@ -331,6 +327,24 @@ class Store:
             )
         self._db.execute("INSERT INTO log VALUES (?, ?, ?)", (number, log.last, encode(log)))
         self._db.execute("UPDATE principal SET seq = ? WHERE id = ?", (log.last, number))
+
+
+def select(
+    db: sqlite3.Connection, asked: str, principal: int, values: Sequence[str | int]
+) -> Iterator[tuple[Any, ...]]:  # a row of SQLite's
+    """Ask for many values, as many at once as SQLite takes."""
+    for start in range(0, len(values), _MAX_VARIABLES):
+        some = values[start : start + _MAX_VARIABLES]
+        marks = ",".join("?" * len(some))
+        yield from db.execute(f"{asked} ({marks})", (principal, *some))
+
+
+def texts_of(db: sqlite3.Connection, principal: int) -> dict[str, tuple[int, bytes]]:
+    """Give a principal's consent texts by name, in the order of their indices."""
+    told = db.execute(
+        "SELECT name, number, body FROM text WHERE principal = ? ORDER BY number", (principal,)
+    )
+    return {name: (index, body) for name, index, body in told}
 
 
 def _lock(path: Path) -> int:
@@ -348,7 +362,7 @@ def _canonical(value: object) -> bytes:
     return msgspec.json.encode(value, order="sorted")
 
 
-def _signed(key: int) -> int:
+def signed(key: int) -> int:
     """SQLite's integers have a sign, keys have none."""
     return key if key < _SIGN else key - 2 * _SIGN
 

@@ -1,5 +1,6 @@
 """A CSV file as business software exports it: bytes to records, with the lines they came from.
 
+A record is known in both ways, as fields and as it is written, so that it can be written again.
 What the columns mean is not known here. The file is read twice, and never held in memory: once to
 find out its encoding, once for its records.
 """
@@ -34,6 +35,8 @@ class Record(msgspec.Struct, frozen=True):
 
     line: int
     fields: list[str]
+    text: str
+    """As it is written, with the end of the line."""
     fault: str = ""
     """Why the line could not be taken apart; then the whole of it is the only field."""
 
@@ -41,13 +44,16 @@ class Record(msgspec.Struct, frozen=True):
 class Sheet:
     """An open file: its header, and once its records; made by `open_sheet`."""
 
-    def __init__(self, path: Path, file: BufferedReader, size: int) -> None:
+    def __init__(self, path: Path, file: BufferedReader, size: int, errors: str) -> None:
         self.path = path
         self.size = size
         self.encoding = _encoding(file)
+        """In which the same text can be written, mark and all."""
+        self.above = ""
+        """Empty lines before the header."""
         file.seek(0)
         self._file = file
-        self._text = TextIOWrapper(file, self.encoding, errors="replace", newline="")
+        self._text = TextIOWrapper(file, self.encoding, errors=errors, newline="")
         self._line = 0
         self._held: list[str] = []
         self._again: deque[str] = deque()
@@ -58,14 +64,15 @@ class Sheet:
             msg = f"{path} has no header: {why}"
             raise SheetError(msg)
         self.header = header.fields
+        self.header_text = header.text
 
     @property
     def position(self) -> int:
         """Bytes read so far."""
         return self._file.tell()
 
-    def records(self) -> Iterator[Record]:
-        """Give the records that say something.
+    def records(self, *, empty: bool = False) -> Iterator[Record]:
+        """Give the records that say something; with *empty* the others too.
 
         Where quotes do not match, only the first line of what they hold together is at fault: the
         lines behind it are read again for themselves.
@@ -83,10 +90,10 @@ class Sheet:
                 self._again.extendleft(reversed(rest))
                 self._line -= len(rest)
                 reader = self._reader()
-                yield Record(line, [first.rstrip("\r\n")], str(error))
+                yield Record(line, [first.rstrip("\r\n")], first, str(error))
             else:
-                if any(fields):
-                    yield Record(line, fields)
+                if empty or any(fields):
+                    yield Record(line, fields, "".join(self._held))
 
     def _reader(self) -> Iterator[list[str]]:
         # Strict: a quote in the wrong place is an error, and not part of a field.
@@ -113,6 +120,7 @@ class Sheet:
         """Give the one that finds most columns in the first line that says something."""
         line = self._text.readline(MAX_RECORD)
         while line and not line.strip():
+            self.above += line
             self._line += 1
             line = self._text.readline(MAX_RECORD)
         if line:
@@ -121,8 +129,11 @@ class Sheet:
 
 
 @contextmanager
-def open_sheet(path: Path) -> Iterator[Sheet]:
-    """Open a CSV file. Raises `SheetError` if it cannot be read, or has no header."""
+def open_sheet(path: Path, *, errors: str = "replace") -> Iterator[Sheet]:
+    """Open a CSV file. Raises `SheetError` if it cannot be read, or has no header.
+
+    *errors* is what becomes of a byte that Windows-1252 has no letter for, as in `open`.
+    """
     if path.exists() and not path.is_file():
         msg = f"{path} is no regular file: it is read twice, so store it in one"
         raise SheetError(msg)
@@ -132,7 +143,7 @@ def open_sheet(path: Path) -> Iterator[Sheet]:
         msg = f"{path}: {error.strerror}"
         raise SheetError(msg) from error
     with file:
-        yield Sheet(path, file, path.stat().st_size)
+        yield Sheet(path, file, path.stat().st_size, errors)
 
 
 def _encoding(file: BufferedReader) -> str:
@@ -149,4 +160,4 @@ def _encoding(file: BufferedReader) -> str:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return "cp1252"
-    return "utf-8-sig"
+    return "utf-8-sig" if start.startswith(codecs.BOM_UTF8) else "utf-8"
