@@ -13,15 +13,18 @@ from ringfence.event import (
     ContractEnded,
     Objection,
     ObjectionLifted,
+    Proof,
     Refusal,
     Slot,
     Withdrawal,
 )
+from ringfence.evidence.record import EvidenceError
 from ringfence.gate import Gate
 from ringfence.number import InvalidNumber
 from ringfence.outbox import OutboxError
 from ringfence.permit import Permit
 from ringfence.status import PrincipalStatus, Readiness, Status
+from ringfence.watch import Watch
 
 __all__ = [
     "Attempt",
@@ -34,6 +37,7 @@ __all__ = [
     "Contract",
     "ContractEnded",
     "Decision",
+    "EvidenceError",
     "Gate",
     "InvalidNumber",
     "Objection",
@@ -43,11 +47,13 @@ __all__ = [
     "Outcome",
     "Permit",
     "PrincipalStatus",
+    "Proof",
     "Readiness",
     "Reason",
     "Refusal",
     "Slot",
     "Status",
     "Verdict",
+    "Watch",
     "Withdrawal",
 ]

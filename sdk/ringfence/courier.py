@@ -14,6 +14,7 @@ import anyio.to_thread
 import msgspec
 
 from ringfence.event import AnyEvent, Event
+from ringfence.flush import Flush
 from ringfence.link import AnyLink, LinkDown
 from ringfence.outbox import Entry, Outbox, OutboxError
 from ringfence.wire import MAX_MESSAGE, Ask, Topic, encode, encode_report
@@ -50,8 +51,7 @@ class Courier:
         self._rejected: set[str] = set()
         self._asks: deque[tuple[str, Ask]] = deque(maxlen=MAX_ASKS)
         self._wake = anyio.Event()
-        self._synced = anyio.Event()
-        self._sync_wanted = anyio.Event()
+        self.flush = Flush(self._sync, OutboxError)
         self.writable = True
 
     # --- the outbox ---------------------------------------------------------------------------
@@ -149,28 +149,13 @@ class Courier:
             raise OutboxError(msg)
         return self._outbox
 
-    # --- waiting for the disk -----------------------------------------------------------------
-
-    async def sync(self) -> None:
+    def _sync(self) -> None:
         """Wait until what was taken before is on the disk. Raises `OutboxError`."""
-        synced = self._synced
-        self._sync_wanted.set()
-        await synced.wait()
-        if not self.writable:
-            msg = f"the outbox {self._path} could not be brought to the disk"
-            raise OutboxError(msg)
-
-    async def sync_for_all(self) -> None:
-        """Run beside the gate: one fsync serves all who waited while the last one ran."""
-        while True:
-            await self._sync_wanted.wait()
-            self._sync_wanted = anyio.Event()
-            served, self._synced = self._synced, anyio.Event()
-            try:
-                await anyio.to_thread.run_sync(self._open_outbox().sync)
-            except OutboxError:
-                self.writable = False
-            served.set()
+        try:
+            self._open_outbox().sync()
+        except OutboxError:
+            self.writable = False
+            raise
 
     # --- sending ------------------------------------------------------------------------------
 

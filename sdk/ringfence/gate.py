@@ -1,75 +1,54 @@
 """The gate: what a dialer talks to. Puts replica, rules, outbox and link together.
 
 Decisions are synchronous, because all they need is in memory. What waits is asynchronous: opening,
-admitting (the outbox reaches the disk), closing.
+admitting (outbox and evidence reach the disk), closing.
 """
 
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import Self
 
 import anyio
 import anyio.to_thread
 import msgspec
 from cachetools import TTLCache
 
+from ringfence.book import NOTHING, Book, Plan, Read
 from ringfence.call import Call, Outcome, new_id
-from ringfence.campaign import sound_texts
+from ringfence.campaign import Campaign
 from ringfence.config import ConfigError, Settings, load
 from ringfence.courier import Courier
-from ringfence.decision import NOWHERE, Decision, Reason, Verdict
-from ringfence.event import (
-    Attempt,
-    AttemptCancelled,
-    Event,
-    Objection,
-    Refusal,
-)
-from ringfence.link import AnyLink, Broker, LinkDown, LinkState, Message, Phase
+from ringfence.decision import NOWHERE, Decision, Origin, Reason, Verdict
+from ringfence.event import Attempt, Event, Keys
+from ringfence.evidence.record import EvidenceError
+from ringfence.evidence.recorder import Limits
+from ringfence.liaison import VERSION, Liaison
+from ringfence.link import AnyLink
 from ringfence.mqtt import Link
-from ringfence.number import Keyring, parse
+from ringfence.number import parse
 from ringfence.outbox import OutboxError
-from ringfence.permit import Permit
-from ringfence.replica import Confirmed, Effect, Now, Replica
-from ringfence.row import NO_FACTS, Facts
+from ringfence.permit import TO_THE_PERSON, Permit, reservation, strongest, told
+from ringfence.registrar import Registrar, attest
+from ringfence.replica import Now, Replica
 from ringfence.rules import france
 from ringfence.rules.calendar import prepare
-from ringfence.rules.rulebook import Answer, Rule, Terms, explain, judge, number_of
+from ringfence.rules.rulebook import Answer, Rule, explain, judge, number_of
 from ringfence.shelf import DiskShelf
 from ringfence.status import PrincipalStatus, Readiness, Status
-from ringfence.wire import (
-    Ask,
-    Config,
-    Head,
-    Log,
-    Presence,
-    Rejected,
-    Snapshot,
-    Topic,
-    WireError,
-    decode,
-    decode_reply,
-    encode,
-)
+from ringfence.watch import Watch
 
 __all__ = ["Gate", "system_clock"]
 
 log = logging.getLogger(__name__)
-
-VERSION = version("ringfence")
-
-TICK = 0.05
-"""Seconds between two looks at what is overdue."""
 
 PERMIT_LIFE = 60.0
 """Seconds in which a call asked again under its id gets the permit it has."""
@@ -79,13 +58,8 @@ MAX_PERMITS = 200_000
 
 PERMIT_KEPT = 4 * 3600.0
 
-PRESENCE = 10.0
-
-_TOPICS = ("head", "log", "snapshot", "config")
-_TO_THE_PERSON = frozenset([Outcome.REFUSED, Outcome.OBJECTED])
-
-
-E = TypeVar("E", bound=Event)
+REVOKED = frozenset([Reason.OBJECTED, Reason.REFUSED, Reason.CONSENT_WITHDRAWN])
+"""Reasons that a person can give while a call is under way."""
 
 
 def system_clock() -> Now:
@@ -106,45 +80,6 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-class _Book(msgspec.Struct, frozen=True):
-    """A principal as this gate serves it."""
-
-    name: str
-    keyring: Keyring
-    replica: Replica
-
-
-class _Plan(msgspec.Struct, frozen=True):
-    """A campaign ready for decisions."""
-
-    terms: Terms
-    book: _Book
-
-
-class _Read(NamedTuple):
-    """What was looked up for a call: keys, 0 where there is none, and their rows."""
-
-    number: int
-    purpose: int
-    consumer: int
-    rows: tuple[Facts, tuple[Facts, ...]]
-    """That of the ground, and those of the restraints."""
-
-
-_NOTHING = _Read(0, 0, 0, (NO_FACTS, ()))
-
-
-def _look_up(plan: _Plan, e164: str, call: Call) -> _Read:
-    keyring, replica = plan.book.keyring, plan.book.replica
-    number, purpose = keyring.both(e164, plan.terms.campaign.purpose)
-    ground, restraint = replica.ground(purpose), replica.restraint(number)
-    if call.consumer is None:
-        return _Read(number, purpose, 0, (ground, (restraint,)))
-    consumer = keyring.consumer(call.consumer)
-    rows = ground, (restraint, replica.restraint(consumer))
-    return _Read(number, purpose, consumer, rows)
-
-
 class Gate:
     """A call gate. Made without I/O; open while in its `async with` block."""
 
@@ -163,24 +98,32 @@ class Gate:
             raise ConfigError(msg)
         self.settings = gate
         self.rulebook = france.rulebook(gate.interpretation)
-        self._broker = settings.broker
         self._clock = clock
-        self._connect = connect
         self._random = random or Random()  # noqa: S311 - spreads questions in time, hides nothing
+        self._new_link = partial(connect, settings.broker, random=self._random)
         self._keyrings = {name: settings.keyring(name) for name in gate.principals}
         self._courier = Courier(gate.id, gate.data / "outbox.journal")
-        self._books: dict[str, _Book] = {}
-        self._plans: dict[str, _Plan] = {}
+        limits = Limits(gate.evidence.segment_bytes, gate.evidence.segment_age)
+        self._registrar = Registrar(gate.id, gate.data / "evidence", VERSION, limits)
+        self._books: dict[str, Book] = {}
         self._permits: TTLCache[str, Permit] = TTLCache(MAX_PERMITS, PERMIT_KEPT)
         self._boot = new_id()[:12]
         self._numbers = count(1)
-        self._link_state: LinkState | None = None
-        self._unread = 0
-        self._link: AnyLink | None = None
         self._born: int | None = None
         self._stack: AsyncExitStack | None = None
-        self._changed = anyio.Event()
-        self._shown: tuple[object, ...] = ()
+        self._liaison = self._new_liaison()
+
+    def _new_liaison(self) -> Liaison:
+        liaison = Liaison(
+            self.settings.id,
+            self._boot,
+            books=self._books,
+            courier=self._courier,
+            registrar=self._registrar,
+            clock=self._clock,
+        )
+        self._plans = liaison.plans
+        return liaison
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
@@ -190,7 +133,10 @@ class Gate:
     # --- open and closed ----------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        """Open: warm from disk, connect, begin to sync. Raises `OutboxError`, `RuntimeError`.
+        """Open: warm from disk, connect, begin to sync.
+
+        Raises `OutboxError` and `EvidenceError` where what is on disk cannot be used or written,
+        `RuntimeError` if it is open.
 
         What could not be sent before the last end counts again from the first moment.
         """
@@ -201,15 +147,11 @@ class Gate:
             stack.push_async_callback(_in_thread, self._cool)
             await anyio.to_thread.run_sync(self._warm)
             self._born = _forks
-            link = self._link = self._new_link(self._broker)
+            link = self._liaison.connect(self._new_link)
             tasks = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(tasks.cancel_scope.cancel)
-            tasks.start_soon(self._courier.carry, link, name="courier")
-            tasks.start_soon(self._courier.sync_for_all, name="fsync")
-            tasks.start_soon(self._courier.mend, name="mend")
-            tasks.start_soon(self._tick, name="tick")
-            tasks.start_soon(self._tell_presence, link, name="presence")
-            tasks.start_soon(link.run, self._receive, self._link_changed, name="link")
+            stack.push_async_callback(self._liaison.part, link)
+            self._liaison.start(tasks, link)
             self._stack = stack.pop_all()
         return self
 
@@ -227,11 +169,12 @@ class Gate:
         """Open what is on disk; waits for it."""
         prepare(self.rulebook.opening, self._clock().utc)
         self.settings.data.mkdir(parents=True, exist_ok=True)
+        self._registrar.open(self._seconds())
         told = self._courier.open()
         for name, keyring in self._keyrings.items():
             shelf = DiskShelf(self.settings.data / name)
             replica = Replica(self.settings.id, shelf, self._random, self.settings.patience)
-            self._books[name] = _Book(name, keyring, replica)
+            self._books[name] = Book(name, keyring, replica)
         for principal, event in told:
             if principal in self._books:
                 self._books[principal].replica.show(event)
@@ -239,45 +182,51 @@ class Gate:
     def _cool(self) -> None:
         """Close what is on disk; waits for it."""
         self._born = None
-        books, self._books, self._plans = self._books, {}, {}
-        for book in books.values():
+        for book in self._books.values():
             book.replica.close()
+        self._books.clear()
+        self._liaison = self._new_liaison()
         self._courier.close()
-
-    def _new_link(self, broker: Broker) -> AnyLink:
-        names = list(self._books)
-        topics = [str(Topic(name, what)) for name in names for what in _TOPICS]
-        topics += [str(Topic(name, "reply", self.settings.id)) for name in names]
-        # A connection has one last will: the first principal's presence tells of a lost gate.
-        gone = Presence(online=False, version=VERSION, boot=self._boot)
-        will = Message(str(Topic(names[0], "gate", self.settings.id)), encode(gone), retained=True)
-        return self._connect(
-            broker,
-            f"ringfence-{self.settings.id}",
-            subscriptions=topics,
-            will=will,
-            random=self._random,
-            clock=lambda: self._clock().mono,
-        )
+        self._registrar.close()
 
     # --- decisions ----------------------------------------------------------------------------
 
     def check(self, call: Call) -> Decision:
         """Decide without any effect. Never raises, never waits; gates that cannot know, defer."""
-        return self._decide(call, self._clock())[0]
+        now, plan = self._clock(), self._plans.get(call.campaign)
+        return self._decide(call, plan, self._standing(plan, now), now.utc)[0]
 
-    def _decide(self, call: Call, now: Now) -> tuple[Decision, _Read]:
-        """Decide, and give what the decision rests on."""
-        plan, number = self._plans.get(call.campaign), number_of(call)
-        read = _NOTHING if plan is None or number is None else _look_up(plan, number.e164, call)
+    def check_many(self, calls: Iterable[Call], at: datetime | None = None) -> list[Decision]:
+        """Decide many calls as of one instant: now, or *at*, as if all else stayed as it is.
+
+        The same answers as `check` gives one by one, in their order.
+        """
+        now, plans = self._clock(), self._plans
+        then = now.utc if at is None else at.timestamp()
+        standings: dict[str, tuple[Reason | None, Origin]] = {}
+        decisions = []
+        for call in calls:
+            plan = plans.get(call.campaign)
+            standing = standings.get(call.campaign)
+            if standing is None:
+                standing = standings[call.campaign] = self._standing(plan, now)
+            decisions.append(self._decide(call, plan, standing, then)[0])
+        return decisions
+
+    def _decide(
+        self, call: Call, plan: Plan | None, standing: tuple[Reason | None, Origin], at: float
+    ) -> tuple[Decision, Read]:
+        """Decide for the instant *at*, and give what the decision rests on."""
+        number, (doubt, origin) = number_of(call), standing
+        read = NOTHING if plan is None or number is None else plan.read(number.e164, call)
         judged = judge(
             self.rulebook,
             None if plan is None else plan.terms,
             None if number is None else call.territories(number),
             call.caller_id,
             read.rows,
-            now.utc,
-            doubt=self._doubt(plan, now),
+            at,
+            doubt=doubt,
         )
         decision = Decision(
             judged.verdict,
@@ -285,11 +234,16 @@ class Gate:
             judged.retry_at,
             self.rulebook.version,
             f"{self._boot}-{next(self._numbers):x}",
-            NOWHERE if plan is None else plan.book.replica.origin(now.mono),
+            origin,
         )
         return decision, read
 
-    def _doubt(self, plan: _Plan | None, now: Now) -> Reason | None:
+    def _standing(self, plan: Plan | None, now: Now) -> tuple[Reason | None, Origin]:
+        """Say why this gate cannot know, if so, and what it knows."""
+        origin = NOWHERE if plan is None else plan.book.replica.origin(now.mono)
+        return self._doubt(plan, now), origin
+
+    def _doubt(self, plan: Plan | None, now: Now) -> Reason | None:
         if self._born != _forks:
             return Reason.NOT_READY if self._born is None else Reason.FORKED
         if plan is None:
@@ -297,49 +251,84 @@ class Gate:
             doubts = (book.replica.doubt(now) for book in self._books.values())
             return next((doubt for doubt in doubts if doubt is not None), None)
         doubt = plan.book.replica.doubt(now)
-        if doubt is None and not self._courier.writable:
-            return Reason.EVIDENCE_UNAVAILABLE
-        return doubt
+        return Reason.EVIDENCE_UNAVAILABLE if doubt is None and not self._writable else doubt
+
+    @property
+    def _writable(self) -> bool:
+        return self._courier.writable and self._registrar.writable
 
     def explain(self, call: Call) -> list[tuple[Rule, Answer | None]]:
         """Give what each rule says of a call, in the order they are asked.
 
         Raises `LookupError` for a campaign this gate does not know, `InvalidNumber` for no number.
         """
-        plan = self._plans.get(call.campaign)
-        if plan is None:
-            msg = f"no campaign is called {call.campaign!r}"
-            raise LookupError(msg)
-        read = _look_up(plan, parse(call.to).e164, call)
+        plan = self._plan_of(call.campaign)
+        read = plan.read(parse(call.to).e164, call)
         at = datetime.fromtimestamp(self._clock().utc, UTC)
         return explain(self.rulebook, plan.terms, call, read.rows, at)
+
+    def watch(self, call: Call) -> Watch:
+        """Watch over a call under way: `async with gate.watch(call) as watch`.
+
+        The block is left early when its person refuses, objects or withdraws consent meanwhile,
+        wherever that is heard; `watch.revoked` says whether that was so. Raises `LookupError` for a
+        campaign this gate does not know, `InvalidNumber` for no number.
+        """
+        number, plan = parse(call.to), self._plan_of(call.campaign)
+        keys = plan.read(number.e164, call).keys
+
+        def judged() -> Decision | None:
+            rows = plan.read(number.e164, call).rows
+            places, at = call.territories(number), self._seconds()
+            said = judge(self.rulebook, plan.terms, places, call.caller_id, rows, at)
+            if said.reason not in REVOKED:
+                return None
+            return Decision(said.verdict, said.reason, said.retry_at, self.rulebook.version)
+
+        return Watch(keys, judged, plan.book.watches)
+
+    def campaign(self, name: str) -> Campaign:
+        """Give how a campaign's calls are made. Raises `LookupError` for one that is not known."""
+        return self._plan_of(name).terms.campaign
+
+    def _plan_of(self, campaign: str) -> Plan:
+        plan = self._plans.get(campaign)
+        if plan is None:
+            msg = f"no campaign is called {campaign!r}"
+            raise LookupError(msg)
+        return plan
 
     # --- permits ------------------------------------------------------------------------------
 
     async def admit(self, call: Call) -> Permit:
-        """Decide, and if the call is allowed reserve its attempt before answering.
+        """Decide, record the evidence, and if the call is allowed reserve its attempt; then answer.
 
-        The attempt is with the operating system when this returns (on the disk with `durability =
-        "fsync"`); if it cannot be written the answer is DEFER. Asked again under the same id the
+        Both are with the operating system when this returns (on the disk with `durability =
+        "fsync"`); if they cannot be written the answer is DEFER. Asked again under the same id the
         same permit comes back, unless something speaks against the call by now. Raises `ValueError`
         where the id belongs to another call.
         """
         now = self._clock()
-        decision, _ = self._decide(call, now)
+        plan = self._plans.get(call.campaign)
+        decision, read = self._decide(call, plan, self._standing(plan, now), now.utc)
         known = self._permits.get(call.id)
         if known is not None and self._repeats(known, call, decision, now):
             return known
-        permit, plan = self._permit(call, decision), self._plans.get(call.campaign)
+        permit = Permit(call, decision, partial(self._settle, None if plan is None else plan.book))
         self._permits[call.id] = permit
-        if plan and decision.allowed and not await self._reserve(plan.book, permit, now):
-            permit.decision = msgspec.structs.replace(
-                decision, verdict=Verdict.DEFER, reason=Reason.EVIDENCE_UNAVAILABLE
-            )
+        try:
+            if plan is not None and decision.allowed:
+                self._reserve(permit, plan.book, read, now)
+            self._registrar.note(attest(permit, plan, read, now.utc))
+            if self.settings.durability == "fsync":
+                await self._to_the_disk()
+        except (OutboxError, EvidenceError) as error:
+            log.error("no call can be admitted: %s", error)  # noqa: TRY400 - the text says it all
+            if permit.decision.verdict is not Verdict.DEFER:
+                self._take_back(permit, plan, now)
+                with suppress(EvidenceError):  # what was written before must not be the last word
+                    self._registrar.note(attest(permit, plan, read, now.utc))
         return permit
-
-    def _permit(self, call: Call, decision: Decision) -> Permit:
-        plan = self._plans.get(call.campaign)
-        return Permit(call, decision, partial(self._settle, plan.book if plan else None))
 
     def _repeats(self, known: Permit, call: Call, decision: Decision, now: Now) -> bool:
         """Whether the call has this permit, and nothing but its own attempt speaks against it."""
@@ -352,21 +341,32 @@ class Gate:
             return False
         return decision.allowed or decision.reason is Reason.ATTEMPT_LIMIT
 
-    async def _reserve(self, book: _Book, permit: Permit, now: Now) -> bool:
+    def _reserve(self, permit: Permit, book: Book, read: Read, now: Now) -> None:
         """Reserve the attempt: from here on it counts, even if the disk then keeps us waiting."""
-        attempt = _sealed(
-            Attempt(to=permit.call.to, call=permit.decision.id), book, permit.call, now
+        keys = Keys(number=read.number, consumer=read.consumer or None)
+        attempt = reservation(permit, keys, now.utc)
+        self._courier.take(book.name, [attempt])
+        book.show(attempt)
+        permit.attempt = attempt
+
+    async def _to_the_disk(self) -> None:
+        """Wait for both files at once. Raises `OutboxError`, `EvidenceError`."""
+        for turn in (self._courier.flush.ask(), self._registrar.flush.ask()):
+            await turn.wait()
+
+    def _take_back(self, permit: Permit, plan: Plan | None, now: Now) -> None:
+        """Answer DEFER after all, and give the attempt back as soon as that can be written."""
+        permit.decision = msgspec.structs.replace(
+            permit.decision,
+            verdict=Verdict.DEFER,
+            reason=Reason.EVIDENCE_UNAVAILABLE,
+            retry_at=None,
         )
-        try:
-            self._courier.take(book.name, [attempt])
-            book.replica.show(attempt)
-            permit.attempt = attempt
-            if self.settings.durability == "fsync":
-                await self._courier.sync()
-        except OutboxError as error:
-            log.error("no call can be admitted: %s", error)  # noqa: TRY400 - the text says it all
-            return False
-        return True
+        if plan is not None and permit.attempt is not None:
+            given_back = list(told(permit, Outcome.NOT_PLACED, plan.book.keyring, now.utc))
+            permit.outcome = Outcome.NOT_PLACED
+            with suppress(OutboxError):
+                self._courier.take(plan.book.name, given_back, keep=True)
 
     def permit(self, name: str) -> Permit | None:
         """Give the permit of the call with that id, for as long as outcomes are waited for."""
@@ -380,18 +380,21 @@ class Gate:
         """
         permit = self._permits.get(name)
         if permit is None:
-            if call is None or outcome not in _TO_THE_PERSON:
+            if call is None or outcome not in TO_THE_PERSON:
                 return False
-            permit = self._permit(call, self.check(call))
+            plan = self._plans.get(call.campaign)
+            permit = Permit(
+                call, self.check(call), partial(self._settle, None if plan is None else plan.book)
+            )
         await permit.close(outcome)
         return True
 
-    async def _settle(self, book: _Book | None, permit: Permit, outcome: Outcome) -> None:
+    async def _settle(self, book: Book | None, permit: Permit, outcome: Outcome) -> None:
         if book is None:  # the campaign was not known when it was asked about, nor is its principal
             log.warning("%s of call %s, which had no campaign", outcome, permit.id)
             return
-        events = list(_told(book, permit, outcome, self._clock()))
-        permit.outcome = _strongest(permit.outcome, outcome)
+        events = list(told(permit, outcome, book.keyring, self._seconds()))
+        permit.outcome = strongest(permit.outcome, outcome)
         if events:
             await self._record(book, events)
 
@@ -413,14 +416,14 @@ class Gate:
         at = datetime.fromtimestamp(self._clock().utc, UTC)
         await self._record(book, [event.sealed(book.keyring, at)])
 
-    async def _record(self, book: _Book, events: list[Event]) -> None:
+    async def _record(self, book: Book, events: list[Event]) -> None:
         for event in events:
             # The attempt of a permit is shown since it was admitted; its outcome adds none.
             if not isinstance(event, Attempt) or event.outcome is None:
-                book.replica.show(event)
+                book.show(event)
         self._courier.take(book.name, events, keep=True)
         if self.settings.durability == "fsync":
-            await self._courier.sync()
+            await self._courier.flush.ask().wait()
 
     # --- how it is ----------------------------------------------------------------------------
 
@@ -439,10 +442,10 @@ class Gate:
         missing = {}
         for name, book in self._books.items():
             doubt = book.replica.doubt(now)
-            if doubt is None and not self._courier.writable:
+            if doubt is None and not self._writable:
                 doubt = Reason.EVIDENCE_UNAVAILABLE
             if doubt is not None:
-                missing[name] = f"{doubt} (link {self._link_said()})"
+                missing[name] = f"{doubt} (link {self._liaison.link})"
         return Readiness(missing)
 
     @property
@@ -452,7 +455,7 @@ class Gate:
 
     async def _statuses(self) -> AsyncIterator[Status]:
         while True:
-            changed = self._changed
+            changed = self._liaison.changed
             yield self.current_status()
             with anyio.move_on_after(1.0):
                 await changed.wait()
@@ -460,155 +463,22 @@ class Gate:
     def current_status(self) -> Status:
         now = self._clock()
         return Status(
-            link=self._link_said(),
-            principals={name: _of(book.replica, now) for name, book in self._books.items()},
+            link=self._liaison.link,
+            principals={
+                name: PrincipalStatus.of(book.replica, now) for name, book in self._books.items()
+            },
             outbox=self._courier.pending,
             rejected=self._courier.rejected,
-            dropped=self._unread + (self._link.dropped if self._link else 0),
-            writable=self._courier.writable,
+            dropped=self._liaison.dropped,
+            writable=self._writable,
+            unwitnessed=self._registrar.unwitnessed,
         )
 
-    def _link_said(self) -> str:
-        return "not open" if self._link_state is None else str(self._link_state)
-
-    def _note_change(self) -> None:
-        """Wake who watches the status, if what does not change by itself has changed."""
-        now = self._clock()
-        doubts = tuple(book.replica.doubt(now) for book in self._books.values())
-        shown = (self._link_said(), self._courier.writable, *doubts)
-        if shown != self._shown:
-            self._shown = shown
-            self._changed.set()
-            self._changed = anyio.Event()
-
-    # --- what runs beside it ------------------------------------------------------------------
-
-    def _receive(self, message: Message) -> None:
-        """Hand a message to its replica; what cannot be read is counted and left."""
-        try:
-            topic = Topic.parse(message.topic)
-            book = self._books.get(topic.principal)
-            if book is not None:
-                self._act(book, self._hear(book, topic.what, message))
-        except WireError as error:
-            self._unread += 1
-            log.warning("%s: %s", message.topic, error)
-        self._note_change()
-
-    def _hear(self, book: _Book, what: str, message: Message) -> list[Effect]:
-        replica, payload, now = book.replica, message.payload, self._clock()
-        match what:
-            case "head":
-                return replica.receive_head(decode(payload, Head), now, retained=message.retained)
-            case "log":
-                return replica.receive_log(decode(payload, Log), now)
-            case "snapshot":
-                return replica.receive_snapshot(decode(payload, Snapshot), now)
-            case "reply":
-                return replica.receive_reply(decode_reply(payload), now)
-            case "config":
-                replica.receive_config(decode(payload, Config))
-                self._plan(book)
-        return []
-
-    def _plan(self, book: _Book) -> None:
-        config = book.replica.config
-        self._plans = {n: plan for n, plan in self._plans.items() if plan.book is not book}
-        for name, campaign in (config.campaigns if config else {}).items():
-            texts = sound_texts(campaign, config.texts, config.index) if config else frozenset()
-            self._plans[name] = _Plan(Terms.of(campaign, texts), book)
-
-    def _act(self, book: _Book, effects: list[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Ask():
-                    self._courier.ask(book.name, effect)
-                case Confirmed(ids):
-                    self._courier.confirm(ids)
-                case Rejected(name, reason):
-                    self._courier.reject(name, reason)
-
-    def _link_changed(self, state: LinkState) -> None:
-        self._link_state = state
-        if state.phase is Phase.UP:
-            self._courier.link_is_up()
-        self._note_change()
-
-    async def _tick(self) -> None:
-        while True:
-            now = self._clock()
-            for book in self._books.values():
-                self._act(book, book.replica.tick(now))
-            self._note_change()
-            await anyio.sleep(TICK)
-
-    async def _tell_presence(self, link: AnyLink) -> None:
-        while True:
-            now = self._clock()
-            for name, book in self._books.items():
-                presence = Presence(
-                    online=True,
-                    version=VERSION,
-                    boot=self._boot,
-                    epoch=book.replica.epoch,
-                    seq=book.replica.seq,
-                    age=book.replica.age(now.mono),
-                )
-                topic = str(Topic(name, "gate", self.settings.id))
-                with suppress(LinkDown):
-                    await link.publish(topic, encode(presence), retain=True)
-            with anyio.move_on_after(PRESENCE):
-                await self._changed.wait()
+    def _seconds(self) -> float:
+        return self._clock().utc
 
 
 async def _in_thread(run: Callable[[], None]) -> None:
     """Run to its end in a thread, also when the gate is closed by a cancellation."""
     with anyio.CancelScope(shield=True):
         await anyio.to_thread.run_sync(run)
-
-
-def _sealed(event: E, book: _Book, call: Call, now: Now) -> E:
-    at = datetime.fromtimestamp(now.utc, UTC)
-    return event.sealed(book.keyring, at, call.territories(parse(call.to)))
-
-
-def _told(book: _Book, permit: Permit, outcome: Outcome, now: Now) -> Iterator[Event]:
-    """Give the events that an outcome adds to what was told of the call before."""
-    at = datetime.fromtimestamp(now.utc, UTC)
-    name, attempt, before = permit.decision.id, permit.attempt, permit.outcome
-    if attempt is not None and before in (None, Outcome.NOT_PLACED) and before != outcome:
-        if outcome is Outcome.NOT_PLACED:
-            yield AttemptCancelled(
-                id=f"{name}-{outcome}", at=at, on=attempt.on, keys=attempt.keys, call=name
-            )
-        else:
-            yield msgspec.structs.replace(attempt, id=f"{name}-{outcome}", at=at, outcome=outcome)
-    if outcome in _TO_THE_PERSON and before not in (Outcome.OBJECTED, outcome):
-        kind = Refusal if outcome is Outcome.REFUSED else Objection
-        said = kind(
-            id=f"{name}-{kind.__name__.lower()}", to=permit.call.to, consumer=permit.call.consumer
-        )
-        yield _sealed(said, book, permit.call, now)
-
-
-def _strongest(before: Outcome | None, told: Outcome) -> Outcome:
-    """Of two outcomes, the one that says more: objected, refused, placed, not placed."""
-    if before is None or before is Outcome.NOT_PLACED or told is Outcome.OBJECTED:
-        return told
-    if told is Outcome.REFUSED and before is not Outcome.OBJECTED:
-        return told
-    return before
-
-
-def _of(replica: Replica, now: Now) -> PrincipalStatus:
-    grounds, restraints = replica.rows
-    return PrincipalStatus(
-        doubt=replica.doubt(now),
-        epoch=replica.epoch,
-        seq=replica.seq,
-        grounds=grounds,
-        restraints=restraints,
-        digests=replica.digests,
-        age=replica.age(now.mono),
-        skew=replica.skew(now),
-    )

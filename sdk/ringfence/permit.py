@@ -1,12 +1,23 @@
 """What `admit` gives: a decision, and if it allows, one attempt to be closed with its outcome."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
 
 from ringfence.call import Call, Outcome
 from ringfence.decision import Decision
-from ringfence.event import Attempt
+from ringfence.event import Attempt, AttemptCancelled, Event, Keys, Objection, Refusal
+from ringfence.number import Keyring, parse
+from ringfence.row import day_in
 
-__all__ = ["Permit"]
+__all__ = ["TO_THE_PERSON", "Permit", "reservation", "sealed", "strongest", "told"]
+
+TO_THE_PERSON = frozenset([Outcome.REFUSED, Outcome.OBJECTED])
+"""Outcomes that say something of the person, and not only of the call."""
+
+E = TypeVar("E", bound=Event)
 
 
 class Permit:
@@ -51,3 +62,55 @@ class Permit:
         same, and is written as soon as that works again.
         """
         await self._settle(self, outcome)
+
+
+def sealed(event: E, keyring: Keyring, call: Call, at: float) -> E:
+    """Seal what happened at *at* (Unix seconds) where the person called is."""
+    instant = datetime.fromtimestamp(at, UTC)
+    return event.sealed(keyring, instant, call.territories(parse(call.to)))
+
+
+def reservation(permit: Permit, keys: Keys, at: float) -> Attempt:
+    """Give the attempt that a permit reserves at *at* (Unix seconds).
+
+    As `sealed` would, which costs three times as much and would make the keys again.
+    """
+    instant = datetime.fromtimestamp(at, UTC)
+    places = permit.call.territories(parse(permit.call.to))
+    return Attempt(
+        id=f"{permit.decision.id}-attempt",
+        at=instant,
+        on=max(day_in(place.zone, instant) for place in places),
+        keys=keys,
+        call=permit.decision.id,
+    )
+
+
+def told(permit: Permit, outcome: Outcome, keyring: Keyring, now: float) -> Iterator[Event]:
+    """Give the events that an outcome adds to what was told of the call before."""
+    name, attempt, before = permit.decision.id, permit.attempt, permit.outcome
+    at = datetime.fromtimestamp(now, UTC)
+    if attempt is not None and attempt.at is not None:
+        at = max(at, attempt.at + datetime.resolution)  # at equal instants the attempt would stand
+    if attempt is not None and before in (None, Outcome.NOT_PLACED) and before != outcome:
+        if outcome is Outcome.NOT_PLACED:
+            yield AttemptCancelled(
+                id=f"{name}-{outcome}", at=at, on=attempt.on, keys=attempt.keys, call=name
+            )
+        else:
+            yield msgspec.structs.replace(attempt, id=f"{name}-{outcome}", at=at, outcome=outcome)
+    if outcome in TO_THE_PERSON and before not in (Outcome.OBJECTED, outcome):
+        kind = Refusal if outcome is Outcome.REFUSED else Objection
+        said = kind(
+            id=f"{name}-{kind.__name__.lower()}", to=permit.call.to, consumer=permit.call.consumer
+        )
+        yield sealed(said, keyring, permit.call, now)
+
+
+def strongest(before: Outcome | None, said: Outcome) -> Outcome:
+    """Of two outcomes, the one that says more: objected, refused, placed, not placed."""
+    if before is None or before is Outcome.NOT_PLACED or said is Outcome.OBJECTED:
+        return said
+    if said is Outcome.REFUSED and before is not Outcome.OBJECTED:
+        return said
+    return before

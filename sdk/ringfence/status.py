@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ringfence.decision import Reason
+from ringfence.replica import Now, Replica
 
 __all__ = ["PrincipalStatus", "Readiness", "Status"]
 
@@ -25,6 +26,20 @@ class PrincipalStatus(msgspec.Struct, frozen=True):
     skew: float
     """Seconds this machine's clock is ahead of the ledger's."""
 
+    @classmethod
+    def of(cls, replica: Replica, now: Now) -> "PrincipalStatus":
+        grounds, restraints = replica.rows
+        return cls(
+            doubt=replica.doubt(now),
+            epoch=replica.epoch,
+            seq=replica.seq,
+            grounds=grounds,
+            restraints=restraints,
+            digests=replica.digests,
+            age=replica.age(now.mono),
+            skew=replica.skew(now),
+        )
+
 
 class Status(msgspec.Struct, frozen=True):
     """A gate at one moment."""
@@ -38,6 +53,8 @@ class Status(msgspec.Struct, frozen=True):
     """Of those, events that the ledger said it will not take."""
     dropped: int
     """Messages that could not be read, or came faster than they could be applied."""
+    unwitnessed: int
+    """Records of evidence at the end of the chain that the ledger has not witnessed."""
     writable: bool
     """Whether outbox and evidence can be written."""
 

@@ -205,6 +205,27 @@ async def test_a_full_disk_defers_and_recovers_without_a_restart(house: House) -
     assert again
 
 
+async def test_a_disk_too_full_for_the_tables_stops_no_gate(house: House) -> None:
+    """Another ledger has taken over, and there is no space for its rows until later."""
+    async with house.open() as gate:
+        await confirmed(gate)
+        house.broker.stop()
+        other = House(house.folder / "other")
+        other.broker, other.clock = house.broker, house.clock
+        other.clock.advance(1)
+        async with other.ledger():
+            with full_disk():
+                house.broker.start()
+                await until(lambda: gate.current_status().dropped)
+                doubtful = gate.check(CALL)
+            await until(lambda: gate.current_status().principals["acme"].grounds == 0)
+            assert await gate.ready(5)
+            later = gate.check(CALL)
+
+    assert doubtful.verdict is Verdict.DEFER
+    assert later.reason is Reason.NO_GROUND
+
+
 async def test_a_refusal_that_cannot_be_written_counts_at_once_and_is_written_later(
     house: House,
 ) -> None:
@@ -431,7 +452,7 @@ async def test_a_message_that_cannot_be_read_is_counted_and_changes_nothing(
     house: House,
 ) -> None:
     async with house.open() as gate:
-        link = gate._link
+        link = gate._liaison._link
         assert link is not None
         for what in ("head", "log", "snapshot", "config", "reply/a"):
             await link.publish(f"ringfence/1/acme/{what}", b"\xc1garbage")
@@ -470,12 +491,15 @@ def another() -> Call:
 
 
 class full_disk:  # noqa: N801 - used as a statement
-    """No file of this process can grow: every write behind its end fails."""
+    """No file of this process can grow beyond *size*: every write behind it fails."""
+
+    def __init__(self, size: int = 1) -> None:
+        self._size = size
 
     def __enter__(self) -> None:
         self._ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         self._limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1, self._limits[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self._size, self._limits[1]))
 
     def __exit__(self, *error: object) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, self._limits)

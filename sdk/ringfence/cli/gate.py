@@ -14,6 +14,7 @@ import msgspec
 import typer
 
 from ringfence.config import ConfigError, load
+from ringfence.evidence.record import EvidenceError
 from ringfence.gate import Gate, system_clock
 from ringfence.outbox import OutboxError
 from ringfence.replica import Now
@@ -66,7 +67,7 @@ def serve(
     try:
         gate = Gate(load(config), clock=clock)
         anyio.run(partial(_serve, gate, serves, host, ports, status))
-    except (ConfigError, OutboxError) as error:
+    except (ConfigError, EvidenceError, OutboxError) as error:
         _stop(str(error))
 
 

@@ -1,0 +1,88 @@
+"""Calls under way, and what the person says meanwhile: a refusal must reach the call itself."""
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from ringfence.decision import Decision
+
+__all__ = ["Watch", "Watches"]
+
+
+class Watch:
+    """One call under way: `async with gate.watch(call) as watch`.
+
+    The block is left early, as if its time had run out, when the person refuses, objects or
+    withdraws the consent the call rests on, wherever that is heard. Ask `revoked` behind the block,
+    and hang up.
+    """
+
+    def __init__(
+        self, keys: Iterable[int], judge: Callable[[], Decision | None], watches: "Watches"
+    ) -> None:
+        self.decision: Decision | None = None
+        """What the gate answers to the call now that it was revoked."""
+        self.keys = frozenset(keys)
+        self._judge = judge
+        self._watches = watches
+        self._scope = anyio.CancelScope()
+
+    @property
+    def revoked(self) -> bool:
+        """Whether the person said no while the call was under way."""
+        return self.decision is not None  # which is false itself, as it allows nothing
+
+    async def __aenter__(self) -> Self:
+        """Begin to watch; what was said since the call was admitted counts too."""
+        self._scope.__enter__()
+        self._watches.add(self)
+        self.look()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        self._watches.drop(self)
+        return self._scope.__exit__(kind, error, trace)
+
+    def look(self) -> None:
+        """See whether the call may still go on; leave the block if it may not."""
+        if self.decision is None:
+            self.decision = self._judge()
+            if self.decision is not None:
+                self._scope.cancel()
+
+
+class Watches:
+    """The watches of one principal, by key."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[int, set[Watch]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_key)
+
+    def add(self, watch: Watch) -> None:
+        for key in watch.keys:
+            self._by_key.setdefault(key, set()).add(watch)
+
+    def drop(self, watch: Watch) -> None:
+        for key in watch.keys:
+            held = self._by_key[key]
+            held.discard(watch)
+            if not held:
+                del self._by_key[key]
+
+    def look_at(self, keys: Iterable[int]) -> None:
+        """Something was heard of these keys."""
+        for key in keys:
+            for watch in tuple(self._by_key.get(key, ())):
+                watch.look()
+
+    def look_at_all(self) -> None:
+        self.look_at(tuple(self._by_key))

@@ -1,0 +1,108 @@
+"""A call under way is left when its person says no, wherever that is heard."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.unit.test_gate import CALL, NUMBER, House, until
+
+from ringfence import Gate, InvalidNumber, Objection, Outcome, Reason, Refusal, Verdict, Withdrawal
+from ringfence.event import Event
+
+ELSEWHERE = Refusal(to="+33639980002", principal="acme")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+@asynccontextmanager
+async def two_gates(house: House) -> AsyncIterator[tuple[Gate, Gate]]:
+    async with house.open() as here, house.gate("b") as there:
+        assert await there.ready(5)
+        yield here, there
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (Refusal(to=NUMBER, principal="acme"), Reason.REFUSED),
+        (Objection(to=NUMBER, principal="acme"), Reason.OBJECTED),
+        (Withdrawal(to=NUMBER, principal="acme", purpose="fibre"), Reason.CONSENT_WITHDRAWN),
+    ],
+)
+async def test_what_a_person_says_at_another_gate_ends_the_call(
+    house: House, event: Event, reason: Reason
+) -> None:
+    async with two_gates(house) as (here, there), anyio.create_task_group() as tasks:
+        permit = await here.admit(CALL)
+        async with here.watch(CALL) as watch:
+            tasks.start_soon(there.record, event)
+            await anyio.sleep_forever()
+
+        assert permit
+        assert watch.revoked
+        assert watch.decision is not None
+        assert (watch.decision.verdict, watch.decision.reason) == (Verdict.DENY, reason)
+
+
+async def test_an_agents_own_note_ends_the_call_too(house: House) -> None:
+    async with house.open() as gate, gate.watch(CALL) as watch:
+        await gate.record(Refusal(to=NUMBER, principal="acme"))
+        await anyio.sleep_forever()
+
+    assert watch.decision is not None
+    assert watch.decision.reason is Reason.REFUSED
+
+
+async def test_a_refusal_between_permit_and_watch_is_not_missed(house: House) -> None:
+    async with house.open() as gate:
+        await gate.admit(CALL)
+        await gate.record(Refusal(to=NUMBER, principal="acme"))
+        async with gate.watch(CALL) as watch:
+            await anyio.sleep_forever()
+
+    assert watch.revoked
+
+
+async def test_what_others_say_and_the_calls_own_attempt_do_not_end_it(house: House) -> None:
+    async with two_gates(house) as (here, there):
+        permit = await here.admit(CALL)
+        async with here.watch(CALL) as watch:
+            await there.record(ELSEWHERE)
+            await permit.close(Outcome.ANSWERED)
+            await until(lambda: here.current_status().principals["acme"].restraints == 2)
+
+    assert not watch.revoked
+
+
+async def test_a_watch_that_ended_hears_no_more(house: House) -> None:
+    async with house.open() as gate:
+        async with gate.watch(CALL) as watch:
+            pass
+        await gate.record(Refusal(to=NUMBER, principal="acme"))
+
+    assert not watch.revoked
+
+
+async def test_a_refusal_that_came_with_a_snapshot_ends_the_call(house: House) -> None:
+    """The gate was away from the broker, and what it missed comes as whole tables."""
+    async with two_gates(house) as (here, there):
+        async with here.watch(CALL) as watch:
+            house.broker.stop()
+            await there.record(Refusal(to=NUMBER, principal="acme"))
+            house.broker.start()
+            await anyio.sleep_forever()
+
+        assert watch.revoked
+
+
+async def test_a_call_nobody_could_place_is_not_watched(house: House) -> None:
+    async with house.open() as gate:
+        with pytest.raises(LookupError, match="no campaign is called 'typo'"):
+            gate.watch(type(CALL)(to=NUMBER, campaign="typo"))
+        with pytest.raises(InvalidNumber):
+            gate.watch(type(CALL)(to="x", campaign="acme-fibre"))
