@@ -259,8 +259,9 @@ class _Client(aiomqtt.Client):
         self._opened = asyncio.Event()
 
     async def __aenter__(self) -> Self:
+        lost = self._disconnected
         try:
-            return await super().__aenter__()
+            await super().__aenter__()
         except BaseException:
             # The thread may be about to hand its socket to the loop: let it, then close it.
             with anyio.move_on_after(PARTING, shield=True):
@@ -268,6 +269,10 @@ class _Client(aiomqtt.Client):
                     await self._opened.wait()
             self._close()
             raise
+        if lost.done():  # right behind the answer to the login: aiomqtt would forget it
+            self._close()
+            raise aiomqtt.MqttError(LOST) from lost.exception()
+        return self
 
     async def __aexit__(self, *_: object) -> None:
         with anyio.move_on_after(PARTING, shield=True), suppress(aiomqtt.MqttError):

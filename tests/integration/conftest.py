@@ -108,6 +108,22 @@ async def up(link: Link) -> AsyncIterator[Ear]:
         yield ear
 
 
+async def kept(broker: Broker, topic: str) -> Message:
+    """Subscribe until the broker gives what it kept, not first what was published after that.
+
+    NATS confirms a message when it is stored, and a moment later finds it for who subscribes.
+    """
+    with anyio.fail_after(10):
+        for attempt in count():
+            link = link_to(broker, topic, "after", name=f"reader-{attempt}")
+            async with up(link) as ear:
+                await link.publish("after", b"")
+                first, *_ = await ear.received(1)
+            if first.topic == topic:
+                return first
+    raise AssertionError
+
+
 class Script:
     """A broker in bytes: what it answers to each kind of packet, and what it does after which."""
 
@@ -116,7 +132,7 @@ class Script:
             CONNECT: lambda _: connack(0),
             SUBSCRIBE: lambda body: suback(body, 1),
         }
-        self.hangs_up_after = {END_OF_FILE}
+        self.hangs_up_after: set[int] = set()
         self.deaf_after: set[int] = set()
         self._closing = asyncio.Event()
         self._peers: set[asyncio.Task[None]] = set()
@@ -127,17 +143,19 @@ class Script:
         address.setsockopt(SOL_SOCKET, SO_RCVBUF, 4096)  # who stops reading is noticed soon
         address.bind(("127.0.0.1", 0))
         server = await asyncio.start_server(self._serve, sock=address, ssl=context)
-        yield Broker(port=address.getsockname()[1])
-        self._closing.set()
-        server.close()
-        await asyncio.gather(*self._peers)
+        try:
+            yield Broker(port=address.getsockname()[1])
+        finally:
+            self._closing.set()
+            server.close()
+            await asyncio.gather(*self._peers)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._peers.add(task)
         kind = None
-        while kind not in self.hangs_up_after:
+        while kind not in {END_OF_FILE, *self.hangs_up_after}:
             kind, body = await packet(reader)
             writer.write(self.answers.get(kind, silence)(body))
             if kind in self.deaf_after:

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -17,12 +18,12 @@ import msgspec
 import pytest
 from tests.integration.conftest import (
     CONNECT,
-    END_OF_FILE,
     PUBLISH,
     SUBSCRIBE,
     Script,
     but,
     connack,
+    kept,
     link_to,
     puback,
     publish,
@@ -98,8 +99,7 @@ async def test_what_the_broker_kept_says_so(any_broker: LocalBroker) -> None:
     async with up(sender):
         await sender.publish("a", b"kept", retain=True)
 
-        async with up(link_to(any_broker.broker, "a")) as ear:
-            assert await ear.received(1) == [Message("a", b"kept", retained=True)]
+        assert await kept(any_broker.broker, "a") == Message("a", b"kept", retained=True)
 
 
 async def test_more_subscriptions_than_a_packet_holds_are_all_served(
@@ -180,20 +180,26 @@ async def test_a_turn_of_the_loop_delivers_for_four_milliseconds(
     now = 0.0
     turn = 0
     turns = []
+    granted = asyncio.Event()
 
     def slow(_: Message) -> None:
         nonlocal now
         now += cost
         turns.append(turn)
 
+    def grant(body: bytes) -> bytes:
+        granted.set()
+        return publish("a", b"") * 8 + suback(body, 1)
+
     async def count_turns() -> None:
         nonlocal turn
+        await granted.wait()  # a loop that never rests starves the thread that connects
         while len(turns) < 8:
             turn += 1
             await anyio.lowlevel.checkpoint()
 
     script = Script()
-    script.answers[SUBSCRIBE] = lambda body: publish("a", b"") * 8 + suback(body, 1)
+    script.answers[SUBSCRIBE] = grant
     async with script.listening() as broker, anyio.create_task_group() as tasks:
         link = Link(broker, "gate-1", subscriptions=["a"], clock=lambda: now, random=Random(1))
         tasks.start_soon(partial(link.run, slow, lambda _: None), name="link")
@@ -343,6 +349,16 @@ async def test_a_broker_that_speaks_another_protocol_is_left() -> None:
     assert state.reason == f"{broker}: connection lost"
 
 
+@pytest.mark.parametrize("subscriptions", [[], ["a"]])
+async def test_a_broker_that_takes_the_login_and_hangs_up_is_left(subscriptions: list[str]) -> None:
+    script = Script()
+    script.hangs_up_after.add(CONNECT)
+    async with script.listening() as broker, running(link_to(broker, *subscriptions)) as ear:
+        state = await ear.phase(Phase.DOWN)
+
+    assert state.reason == f"{broker}: connection lost"
+
+
 @pytest.mark.parametrize("silent", [CONNECT, SUBSCRIBE])
 async def test_a_broker_that_does_not_answer_is_left(silent: int) -> None:
     script = Script()
@@ -429,15 +445,14 @@ async def test_a_loss_in_the_middle_of_publishing_leaves_no_socket_registered() 
     script = Script()
 
     def confirm(body: bytes) -> bytes:
-        script.hangs_up_after = {PUBLISH} if next(numbers) % 50 == 0 else {END_OF_FILE}
+        script.hangs_up_after = {PUBLISH} if next(numbers) % 50 == 0 else set()
         return puback(body)
 
     async def publish_for_ever() -> None:
         while True:
-            try:
+            await ear.phase(Phase.UP)  # a loop that never rests starves the thread that connects
+            with suppress(LinkDown):
                 await link.publish("a", b"")
-            except LinkDown:
-                await anyio.lowlevel.checkpoint()
 
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
     script.answers[PUBLISH] = confirm

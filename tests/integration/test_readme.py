@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,9 +28,9 @@ def folder(tmp_path: Path, broker: LocalBroker) -> Path:
     config = config.replace("port = 1883", f"port = {broker.broker.port}")
     (tmp_path / "ringfence.toml").write_text(config, encoding="utf-8")
     (tmp_path / "acme.secret").write_text(bytes(range(32)).hex())
-    (tmp_path / "consents.csv").write_text(
-        "number,date\n+33639980001,2026-09-01\n", encoding="utf-8"
-    )
+    for name in ("consents.csv", "leads.csv"):
+        text = "number,date\n+33639980001,2026-09-01\n"
+        (tmp_path / name).write_text(text, encoding="utf-8")
     vectors = Path(__file__).parents[1] / "data" / "vectors.json"
     (tmp_path / "vectors.json").write_bytes(vectors.read_bytes())
     return tmp_path
@@ -65,7 +66,7 @@ def test_the_configuration_is_one(folder: Path) -> None:
 
 @pytest.mark.usefixtures("ledger")
 def test_the_program_runs(folder: Path) -> None:
-    (program,) = snippets("python")
+    program, _ = snippets("python")
 
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -81,6 +82,70 @@ def test_the_program_runs(folder: Path) -> None:
     assert "Decision(verdict=" in done.stdout
 
 
+AROUND = """
+import anyio
+from ringfence import Call, Gate, Objection, Outcome
+
+async def answered(call):
+    placed.set()
+    await anyio.sleep_forever()
+
+{snippet}
+
+async def main():
+    global placed
+    placed = anyio.Event()
+    async with Gate.from_toml("ringfence.toml") as gate:
+        assert await gate.ready(10)
+        call = Call(to="+33639980001", campaign="acme-pro", caller_id="+33162000001")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(place, gate, call)
+            await placed.wait()
+            await gate.record(Objection(to=call.to, principal="acme"))
+        print(gate.permit(call.id).outcome)
+
+anyio.run(main)
+"""
+PRO = """
+[campaigns.acme-pro]
+principal = "acme"
+purpose = "fibre"
+sector = "telecom"
+operator = "callco"
+dial_mode = "preview"
+caller_ids = ["+33162000001"]
+audience = "business"  # may be called at any hour, so also when this test runs
+"""
+
+
+def test_the_watch_ends_the_block_when_the_person_says_no(folder: Path) -> None:
+    _, snippet = snippets("python")
+    with (folder / "ringfence.toml").open("a") as config:
+        config.write(PRO)
+    ledger = serve(folder, "ringfence ledger serve --config ringfence.toml", b"serving")
+
+    done = subprocess.run(
+        [sys.executable, "-c", AROUND.format(snippet=snippet)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=40,
+    )
+    ledger.terminate()
+    ledger.communicate(timeout=20)
+
+    assert (done.stdout, done.stderr) == ("no_answer\n", "")
+
+
+SERVED = ("ledger record", "explain +33639980001", "scrub leads.csv")
+AFTERWARDS = (
+    "evidence verify", "evidence replay", "evidence show", "evidence export",
+    "consent certificate", "report --config",
+)  # fmt: skip
+AT_FIRST = ("ledger import", "decide vectors.json")
+
+
 def test_the_commands_run(folder: Path) -> None:
     commands = {}
     for block in snippets("console"):
@@ -88,32 +153,29 @@ def test_the_commands_run(folder: Path) -> None:
             command = line.removeprefix("$ ")
             if not command.startswith(MAKE_AND_INSTALL):
                 commands[" ".join(command.split()[1:3])] = command
-    done = {
-        name: shell(folder, commands[name]) for name in ("ledger import", "decide vectors.json")
-    }
+    done = {name: shell(folder, commands[name]) for name in AT_FIRST}
     served = serve(folder, commands["ledger serve"], b"serving")
     gate = serve(folder, commands["gate serve"].replace("4573", "0"), b'{"listening"')
     try:
-        for name in ("ledger record", "explain +33639980001"):
-            done[name] = shell(folder, commands[name])
+        done |= {name: shell(folder, commands[name]) for name in SERVED}
     finally:
         for process in (served, gate):
             process.terminate()
             process.communicate(timeout=20)
+    done |= {name: shell(folder, commands[name]) for name in AFTERWARDS}
 
     assert set(commands) == {*done, "ledger serve", "gate serve"}
+    refused = "explain +33639980001"  # a moment ago
     assert {name: run.returncode for name, run in done.items()} == {
-        "ledger import": 0,
-        "decide vectors.json": 0,
-        "ledger record": 0,
-        "explain +33639980001": 1,  # it was refused a moment ago
+        name: int(name == refused) for name in (*AT_FIRST, *SERVED, *AFTERWARDS)
     }, {name: run.stderr for name, run in done.items()}
-    assert "DENY refused" in done["explain +33639980001"].stdout
+    assert "DENY refused" in done[refused].stdout
+    assert "deny,refused" in (folder / "answers.csv").read_text(encoding="utf-8")
+    assert (folder / "certificate.pdf").read_bytes().startswith(b"%PDF")
 
 
 def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
-    words = command.replace('"06 39 98 00 01"', "06.39.98.00.01").split()
-    return ringfence(folder, *words[1:])
+    return ringfence(folder, *shlex.split(command)[1:])
 
 
 def serve(folder: Path, command: str, first: bytes) -> subprocess.Popen[bytes]:

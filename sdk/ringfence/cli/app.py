@@ -2,10 +2,12 @@
 
 import typer
 
-from ringfence.cli import gate, ledger
+from ringfence.cli import consent, evidence, gate, ledger
 from ringfence.cli.decide import decide
 from ringfence.cli.demo import demo
 from ringfence.cli.explain import explain
+from ringfence.cli.report import report
+from ringfence.cli.scrub import scrub
 
 __all__ = ["app"]
 
@@ -16,8 +18,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(consent.app, name="consent")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(gate.app, name="gate")
 app.add_typer(ledger.app, name="ledger")
 app.command()(decide)
 app.command()(explain)
+app.command()(report)
+app.command()(scrub)
 app.command()(demo)

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import anyio
 import msgspec
@@ -58,6 +59,7 @@ class Play:
             await self._dial(world)
             await self._refuse(world)
             await self._survive(world, broker)
+            await self._prove(configs)
             await keep()
             self.scene = "stopping"
 
@@ -143,6 +145,21 @@ class Play:
         self.state(f"the ledger holds each of them once ({stored})", held=stored == recorded)
         self.state("both gates stand where the ledger stands, with its digest", held=agreed)
 
+    async def _prove(self, configs: list[Path]) -> None:
+        self.scene = "checking the evidence, and deciding every call again from it"
+        records, decisions, holds = 0, 0, True
+        for config in configs:
+            verified = await _json("evidence", "verify", "--config", config, "--json")
+            replayed = await _json("evidence", "replay", "--config", config, "--json")
+            records += sum(chain["records"] for chain in verified["chains"])
+            decisions += replayed["decisions"]
+            holds = holds and verified["holds"] and replayed["differing"] == 0
+        self.state(
+            f"{records} records of evidence hold together, and as the ledger witnessed them;"
+            f" {decisions} decisions come out the same when they are made again",
+            held=holds and decisions > LEADS,
+        )
+
     async def _refusal(self, number: str) -> bool:
         """Place a call at gate A in which the person refuses; say whether it was allowed."""
         port = self._ports()[0]
@@ -191,6 +208,10 @@ class Play:
         path = self.folder / "ledger.sqlite"
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
             return database.execute(query).fetchall()
+
+
+async def _json(*arguments: str | Path) -> Any:  # noqa: ANN401 - what a command prints
+    return msgspec.json.decode(await run(*arguments))
 
 
 def _seq_of(gate: Actor) -> object:
