@@ -126,7 +126,8 @@ def test_the_latest_consent_is_certified_and_earlier_ones_are_listed(world: Worl
     assert told.earlier == (
         Earlier(at=at("2025-12-24T10:31:07"), text="web-2026", until=date(2026, 6, 30), change=2),
     )
-    assert "Consentements antérieurs" in text_of(print_certificate(told, FRENCH))
+    said = text_of(print_certificate(told, FRENCH))
+    assert "Consentements antérieurs 24 décembre 2025 à 10:31:07, web-2026, jusqu’au" in said
 
 
 def test_the_proofs_own_channel_goes_before_that_of_the_text(world: World) -> None:
@@ -146,7 +147,7 @@ def test_without_names_in_the_configuration_parties_are_called_as_the_text_did(
     assert (told.principal.name, told.offer, told.withdrawal) == ("acme", "", "")
     assert [who.name for who in told.third_parties] == ["callco"]
     said = text_of(print_certificate(told, FRENCH))
-    assert "à tout moment, sans motif" in said
+    assert "à tout moment et aussi simplement" in said
     assert "y compris oralement" in said
 
 
@@ -157,9 +158,9 @@ SINCE: dict[str, tuple[list[Event], State, str]] = {
     "withdrawn": ([Withdrawal(to=NUMBER, purpose="fibre", at=at("2026-09-20T08:00"))],
                   State.WITHDRAWN, "Vous l’avez retiré le 20 septembre 2026 à 08:00:00."),
     "refused": ([Refusal(to=NUMBER, at=at("2026-09-20T08:00"))], State.REFUSED,
-                "Vous avez refusé d’être démarché le 20 septembre 2026 à 08:00:00"),
+                "Vous avez refusé le démarchage le 20 septembre 2026 à 08:00:00"),
     "objected": ([Objection(to=NUMBER, at=at("2026-09-20T08:00"))], State.OBJECTED,
-                 "Vous vous êtes opposé à tout démarchage"),
+                 "Votre opposition à tout démarchage"),
 }  # fmt: skip
 
 

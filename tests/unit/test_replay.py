@@ -8,7 +8,7 @@ from tests.unit.filing import CONFIG, DAY, TUESDAY, decided, file
 from ringfence.decision import Reason, Verdict
 from ringfence.evidence import replay as module
 from ringfence.evidence.record import AnyRecord, Configured, Decided
-from ringfence.evidence.replay import Replayed, Verdicted, replay
+from ringfence.evidence.replay import Answered, Replayed, replay
 from ringfence.evidence.segment import Place, records
 from ringfence.row import NO_FACTS, Ground, Restraint, day_of
 from ringfence.rules import france
@@ -94,10 +94,10 @@ def test_the_first_that_differs_is_named_and_all_are_counted(
     assert result.first is not None
     assert (result.first.place.segment, result.first.place.number) == (1, 5)
     assert result.first.record == wrong
-    assert result.first.replayed == Verdicted(
+    assert result.first.replayed == Answered(
         Verdict.DEFER, Reason.CLOSED_DAY, int(datetime(2026, 11, 30, 9, tzinfo=UTC).timestamp())
     )
-    assert result.first.recorded == Verdicted(wrong.verdict, wrong.reason, wrong.retry_at)
+    assert result.first.recorded == Answered(wrong.verdict, wrong.reason, wrong.retry_at)
 
 
 def test_a_rulebook_that_was_changed_is_noticed(
@@ -121,7 +121,7 @@ def test_another_reading_can_be_tried(tmp_path: Path) -> None:
     assert as_recorded.first is None
     assert letter.first is not None
     assert letter.first.recorded.reason is Reason.HOLIDAY
-    assert letter.first.replayed == Verdicted(Verdict.ALLOW, Reason.CONTRACT, None)
+    assert letter.first.replayed == Answered(Verdict.ALLOW, Reason.CONTRACT, None)
 
 
 def test_each_record_is_decided_on_the_configuration_that_stood_before_it(tmp_path: Path) -> None:

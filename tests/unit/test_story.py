@@ -368,6 +368,22 @@ def test_no_story_rests_on_a_chain_that_was_altered(world: World) -> None:
         story(world)
 
 
+def test_records_that_were_dropped_are_counted_and_the_chain_still_holds(world: World) -> None:
+    gate = world.gate()
+    for minute in range(3):
+        gate.decide(f"2026-09-20T10:0{minute}", Verdict.ALLOW, Reason.CONSENT)
+    (journal,) = gate.folder.glob("*/*.journal")
+    filed = list(Segment(journal, 1).filed())
+    filed[2] = msgspec.structs.replace(filed[2], body=filed[2].digest, dropped=True)
+    write(journal.with_suffix(".sealed"), filed)
+
+    told = story(world)
+
+    assert len(told.decisions) == 2
+    assert (told.chains[0].number, told.chains[0].dropped) == (5, 1)
+    assert "Effacés à l’échéance, empreinte conservée : 1" in text_of(print_story(told, FRENCH))
+
+
 def test_a_folder_without_evidence_and_a_chain_given_twice_are_refused(
     world: World, tmp_path: Path
 ) -> None:
@@ -471,6 +487,22 @@ def test_what_is_on_the_screen_is_on_paper(full: Story) -> None:
         assert text in screen
         assert text in paper
     assert full.chains[0].link[:32] in paper
+
+
+def test_a_person_of_whom_nothing_is_known_has_a_story_that_says_so() -> None:
+    person = Person(principal="acme", number=parse(NUMBER), keyring=KEYRING, consumer="crm-42")
+    told = tell(person, Sources(None, None, None), NOW, RELEASE)
+    console = Console(file=StringIO(), width=200)
+    console.print(draw_story(told, ENGLISH))
+    assert isinstance(console.file, StringIO)
+
+    paper = text_of(print_story(told, ENGLISH))
+
+    for text in ("Nothing was found about this number", "The ledger was not consulted"):
+        assert text in paper
+        assert text in console.file.getvalue()
+    assert "crm-42" in paper
+    assert "without evidence of gates" in paper
 
 
 def test_json_tells_all_and_is_the_same_each_time(full: Story) -> None:

@@ -18,7 +18,7 @@ from ringfence.cli.evidence_folder import (
 from ringfence.cli.options import UsageError, stops_on
 from ringfence.config import ConfigError
 from ringfence.evidence.record import EvidenceError
-from ringfence.evidence.replay import Difference, Replayed, Verdicted
+from ringfence.evidence.replay import Answered, Difference, Replayed
 from ringfence.evidence.replay import replay as decide_again
 from ringfence.evidence.segment import Place, records
 from ringfence.rules.rulebook import Interpretation
@@ -84,7 +84,7 @@ def _tell_first(console: Console, first: Difference) -> None:
         console.print(f"  follows   {_answer(first.replayed)}")
 
 
-def _answer(answer: Verdicted) -> str:
+def _answer(answer: Answered) -> str:
     again = "" if answer.retry_at is None else f", again from {_instant(answer.retry_at)}"
     sources = words(answer.reason).sources
     return f"{answer.verdict.upper()} {answer.reason}{again}" + (f" ({sources})" if sources else "")
@@ -111,7 +111,7 @@ def _written(result: Replayed) -> dict[str, object]:
     return written
 
 
-def _answered(answer: Verdicted) -> dict[str, object]:
+def _answered(answer: Answered) -> dict[str, object]:
     retry_at = answer.retry_at
     return {
         "verdict": answer.verdict,

@@ -82,13 +82,13 @@ def chains_listed(chains: Sequence[Chain], zone: str, tongue: Tongue) -> Iterato
 
 def _chain(chain: Chain, zone: str, tongue: Tongue) -> list[paper.Cell]:
     count = tongue.count(chain.number)
-    records = [tongue(f"{count} enregistrements", f"{count} records")]
+    records = [tongue(f"Enregistrements : {count}", f"Records: {count}")]
     if chain.dropped:
         dropped = tongue.count(chain.dropped)
         records.append(
             tongue(
-                f"dont {dropped} effacés à l'échéance, empreinte conservée",
-                f"of which {dropped} dropped when their time was over, digests kept",
+                f"Effacés à l'échéance, empreinte conservée : {dropped}",
+                f"Dropped when their time was over, digest kept: {dropped}",
             )
         )
     said = called(WITNESSED, chain.witnessed, tongue)

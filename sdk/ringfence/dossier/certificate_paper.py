@@ -54,9 +54,6 @@ def _content(certificate: Certificate, tongue: Tongue) -> Iterator[Flowable]:
     yield paper.prose(*_withdrawal(certificate, tongue))
     yield from paper.heading(tongue("La preuve conservée", "The proof that is kept"), room=28)
     yield paper.facts(list(_proof(certificate, tongue)))
-    if certificate.earlier:
-        yield from paper.heading(tongue("Consentements antérieurs", "Earlier consents"))
-        yield _earlier(certificate, tongue)
 
 
 def _standing(certificate: Certificate, tongue: Tongue) -> Iterator[str]:
@@ -85,12 +82,12 @@ def _ended(certificate: Certificate, last: str, tongue: Tongue) -> str:
             return tongue(f"Vous l'avez retiré le {ended}.", f"You withdrew it on {ended}.")
         case State.REFUSED:
             return tongue(
-                f"Vous avez refusé d'être démarché le {ended}, et ce refus l'a retiré.",
+                f"Vous avez refusé le démarchage le {ended}, et ce refus l'a retiré.",
                 f"You refused to be canvassed on {ended}, and the refusal withdrew it.",
             )
         case State.OBJECTED:
             return tongue(
-                f"Vous vous êtes opposé à tout démarchage de ce professionnel le {ended}.",
+                f"Votre opposition à tout démarchage de ce professionnel date du {ended}.",
                 f"You objected to all canvassing by this professional on {ended}.",
             )
     return tongue(f"Son dernier jour était le {last}.", f"Its last day was {last}.")
@@ -143,6 +140,18 @@ def _consent(certificate: Certificate, tongue: Tongue) -> Iterator[tuple[str, Ce
                 f"{start}{length}", muted=[tongue(f"accepté le {agreed}", f"agreed on {agreed}")]
             ),
         )
+    if certificate.earlier:
+        label = tongue("Consentements antérieurs", "Earlier consents")
+        yield label, paper.cell(*_earlier(certificate, tongue))
+
+
+def _earlier(certificate: Certificate, tongue: Tongue) -> Iterator[str]:
+    for one in certificate.earlier:
+        said = f"{tongue.moment(one.at, certificate.zone)}, {one.text}"
+        if one.until is not None:
+            until = tongue.day(one.until)
+            said = tongue(f"{said}, jusqu'au {until}", f"{said}, until {until}")
+        yield said
 
 
 def _why(certificate: Certificate, tongue: Tongue) -> str:
@@ -177,10 +186,10 @@ def _mentions(certificate: Certificate, tongue: Tongue) -> Flowable:
 
 def _withdrawal(certificate: Certificate, tongue: Tongue) -> Iterator[str]:
     yield tongue(
-        "Vous pouvez retirer ce consentement à tout moment, sans motif et aussi simplement que vous"
-        " l'avez donné, y compris oralement pendant un appel (art. R223-3).",
-        "You may take this consent back at any time, without giving a reason and as simply as you"
-        " gave it, also by saying so during a call (art. R223-3).",
+        "Vous pouvez retirer ce consentement à tout moment et aussi simplement que vous l'avez"
+        " donné, y compris oralement pendant un appel (art. R223-3).",
+        "You may take this consent back at any time and as simply as you gave it, also by saying so"
+        " during a call (art. R223-3).",
     )
     if certificate.withdrawal:
         yield tongue.typeset(certificate.withdrawal)
@@ -200,7 +209,7 @@ def _proof(certificate: Certificate, tongue: Tongue) -> Iterator[tuple[str, Cell
     if proof.uri != f"proof:{proof.sha256}":
         yield tongue("Référence", "Reference"), proof.uri
     yield tongue("Empreinte SHA-256", "SHA-256"), paper.mono(proof.sha256)
-    if proof.collected_at is not None:
+    if proof.collected_at is not None and proof.collected_at != certificate.consented_at:
         at = tongue.moment(proof.collected_at, certificate.zone)
         yield tongue("Recueillie le", "Collected on"), at
     kept = tongue(
@@ -208,20 +217,3 @@ def _proof(certificate: Certificate, tongue: Tongue) -> Iterator[tuple[str, Cell
         "at least three years from its collection (art. R223-2)",
     )
     yield tongue("Conservation", "Custody"), paper.cell(custody, muted=[kept])
-
-
-def _earlier(certificate: Certificate, tongue: Tongue) -> Flowable:
-    columns = [
-        Column(tongue("Donné le", "Given on"), 60),
-        Column(tongue("Texte présenté", "Text shown"), 60),
-        Column(tongue("Durée annoncée", "Period stated"), 54),
-    ]
-    rows = [
-        [
-            tongue.moment(one.at, certificate.zone),
-            one.text,
-            "–" if one.until is None else tongue.day(one.until),
-        ]
-        for one in certificate.earlier
-    ]
-    return paper.table(columns, rows)

@@ -14,7 +14,7 @@ from ringfence.campaign import Campaign, sound_texts
 from ringfence.event import AnyEvent, Consent, Event, Objection, Refusal, Withdrawal
 from ringfence.fold import fold_ground, fold_restraint
 from ringfence.row import Ground, date_of, day_of
-from ringfence.rules.france import _last_consent_day as last_consent_day  # the rules' own count
+from ringfence.rules.france import last_consent_day
 from ringfence.wire import Config
 
 __all__ = ["Standing", "State", "last_consent_day", "standing"]

@@ -181,7 +181,8 @@ def _pseudonyms(story: Story, tongue: Tongue) -> Iterator[Flowable]:
         rows.append((tongue("consommateur", "consumer"), story.keys.consumer))
     for purpose, key in story.keys.purposes.items():
         rows.append((tongue(f"numéro et « {purpose} »", f"number and {purpose}"), key))
-    yield from paper.heading(tongue("Pseudonymes", "Pseudonyms"))
+    room = 30.0 + 6 * len(rows)  # a table of a few rows is not torn apart
+    yield from paper.heading(tongue("Pseudonymes", "Pseudonyms"), room)
     yield paper.prose(
         tongue(
             "Ni le registre ni les chaînes de preuves ne contiennent de numéro de téléphone : la"

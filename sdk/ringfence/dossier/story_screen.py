@@ -144,7 +144,9 @@ def chains_drawn(chains: tuple[Chain, ...], zone: str, tongue: Tongue) -> Iterat
         table.add_row(
             Text(chain.gate),
             chain.chain,
-            tongue(f"{count} enregistrements jusqu'au {until}", f"{count} records up to {until}"),
+            tongue(
+                f"enregistrements : {count}, jusqu'au {until}", f"records: {count}, up to {until}"
+            ),
             Text(said, style=style),
         )
     yield table

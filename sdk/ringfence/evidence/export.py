@@ -30,7 +30,7 @@ __all__ = ["FORMATS", "Wanted", "export"]
 
 FORMATS = (".csv", ".parquet")
 
-BATCH = 4096
+BATCH = 16_384
 """Rows held in memory at once."""
 
 _LEGAL_TIME = ZoneInfo("Europe/Paris")

@@ -25,13 +25,13 @@ from ringfence.rules import france
 from ringfence.rules.rulebook import Interpretation, Judged, Rulebook, Terms, judge
 from ringfence.wire import Config
 
-__all__ = ["Difference", "Replayed", "Verdicted", "replay"]
+__all__ = ["Answered", "Difference", "Replayed", "replay"]
 
 OFTEN = 4096
 """Records between two words about how far a replay is."""
 
 
-class Verdicted(msgspec.Struct, frozen=True):
+class Answered(msgspec.Struct, frozen=True):
     """What was answered, or would be."""
 
     verdict: Verdict
@@ -45,14 +45,14 @@ class Difference(msgspec.Struct, frozen=True):
 
     place: Place
     record: Decided
-    replayed: Verdicted | None
+    replayed: Answered | None
     """What follows; None: it cannot be told."""
     why: str = ""
     """Why it cannot."""
 
     @property
-    def recorded(self) -> Verdicted:
-        return Verdicted(self.record.verdict, self.record.reason, self.record.retry_at)
+    def recorded(self) -> Answered:
+        return Answered(self.record.verdict, self.record.reason, self.record.retry_at)
 
 
 class Replayed(msgspec.Struct):
@@ -105,7 +105,7 @@ def _compare(place: Place, record: Decided, terms: "_Terms", books: "_Books") ->
         and retry_at == record.retry_at
     ):
         return None
-    return Difference(place, record, Verdicted(judged.verdict, judged.reason, retry_at))
+    return Difference(place, record, Answered(judged.verdict, judged.reason, retry_at))
 
 
 def _judge(record: Decided, terms: "_Terms", books: "_Books") -> Judged:

@@ -171,7 +171,7 @@ class _Inspection:
         for witness in witnesses:
             self._awaited[witness.number].append(witness)
         self._agreed: set[int] = set()
-        self._contradicted: list[Witness] = []
+        self._contradicted: Witness | None = None
         self._lost_end = False
         self._unsealed: tuple[Segment, int] | None = None
 
@@ -253,8 +253,8 @@ class _Inspection:
         for witness in self._awaited[number]:
             if witness.link == link:
                 self._agreed.add(number)
-            elif witness not in self._contradicted:
-                self._contradicted.append(witness)
+            elif self._contradicted is None or number < self._contradicted.number:
+                self._contradicted = witness
 
     # --- what it comes to ---------------------------------------------------------------------
 
@@ -312,7 +312,7 @@ class _Inspection:
 
     def _judge_witnesses(self) -> None:
         if self._contradicted:
-            self._find_rewritten(min(self._contradicted, key=lambda witness: witness.number))
+            self._find_rewritten(self._contradicted)
         newest = max(
             (seen for told in self._awaited.values() for seen in told),
             key=lambda witness: witness.number,

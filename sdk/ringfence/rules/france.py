@@ -25,7 +25,7 @@ from ringfence.rules.calendar import (
 )
 from ringfence.rules.rulebook import Answer, Article, Case, Interpretation, Rule, Rulebook
 
-__all__ = ["rulebook", "rulebook_of"]
+__all__ = ["last_consent_day", "rulebook", "rulebook_of"]
 
 VERSION = "france/2026-11"
 
@@ -195,14 +195,15 @@ def _consent_defect(case: Case) -> Answer | None:
         return _NO_GROUND
     if ground.withdrawn:
         return _CONSENT_WITHDRAWN
-    if case.quarter.last_day > _last_consent_day(ground, case.terms.campaign.sector):
+    if case.quarter.last_day > last_consent_day(ground, case.terms.campaign.sector):
         return _CONSENT_EXPIRED
     if ground.text not in case.terms.texts:
         return _CONSENT_DEFECTIVE
     return None
 
 
-def _last_consent_day(ground: Ground, sector: str) -> int:
+def last_consent_day(ground: Ground, sector: str) -> int:
+    """Give the last day on which the consent of a row carries calls (R223-1 I 3°; R112-7)."""
     last = _day_before_anniversary(ground.consent_from)
     if ground.consent_until:
         last = min(last, ground.consent_until)
