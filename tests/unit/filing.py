@@ -9,9 +9,10 @@ import msgspec
 from ringfence import journal
 from ringfence.campaign import MENTIONS, Campaign, Channel, DialMode, Text, sound_texts
 from ringfence.decision import Reason
+from ringfence.evidence.chain import Filed
 from ringfence.evidence.record import AnyRecord, Decided, territories
 from ringfence.evidence.recorder import Recorder
-from ringfence.evidence.segment import MAGIC, Filed, Segment, payload, segments, write
+from ringfence.evidence.segment import MAGIC, Segment, payload, segments, write
 from ringfence.number import Keyring
 from ringfence.row import NO_FACTS, Facts, Ground, day_of
 from ringfence.rules import france

@@ -5,12 +5,11 @@ from contextlib import closing
 from pathlib import Path
 
 from ringfence.decision import Reason, Verdict
-from ringfence.evidence.chain import START, digest_of, link_of
+from ringfence.evidence.chain import START, Filed, digest_of, link_of
 from ringfence.evidence.record import AnyRecord, Decided, EvidenceError, Opened, decode, encode
 from ringfence.evidence.recorder import Recorder
 from ringfence.evidence.segment import (
     MAGIC,
-    Filed,
     Segment,
     chains,
     file_name,

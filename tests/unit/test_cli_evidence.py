@@ -10,9 +10,10 @@ from typer.testing import CliRunner, Result
 
 from ringfence.cli.app import app
 from ringfence.decision import Reason, Verdict
+from ringfence.evidence.chain import Filed
 from ringfence.evidence.record import AnyRecord, Decided
 from ringfence.evidence.recorder import Recorder
-from ringfence.evidence.segment import Filed, segments
+from ringfence.evidence.segment import segments
 from ringfence.gate import system_clock
 from ringfence.ledger.store import Store
 from ringfence.ledger.witness import Claim

@@ -14,8 +14,8 @@ from ringfence.evidence import columns
 from ringfence.evidence import export as module
 from ringfence.evidence.columns import COLUMNS
 from ringfence.evidence.export import Wanted, export
-from ringfence.evidence.record import AnyRecord, Decided, EvidenceError
-from ringfence.evidence.segment import Place, records
+from ringfence.evidence.record import AnyRecord, Decided, EvidenceError, Place
+from ringfence.evidence.segment import records
 from ringfence.row import NO_FACTS, OPEN_END, Ground, Restraint, day_of
 
 NOVEMBER = Wanted("acme-fibre", date(2026, 11, 1), date(2026, 11, 30))

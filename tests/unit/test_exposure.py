@@ -35,8 +35,7 @@ from ringfence.dossier.month import BadMonth, Month, day_index
 from ringfence.dossier.tally import Counted
 from ringfence.dossier.tongue import ENGLISH, FRENCH, Tongue
 from ringfence.event import Attempt, Consent, Keys, Objection, Refusal, Withdrawal
-from ringfence.evidence.record import Configured, Learned, Opened
-from ringfence.evidence.segment import Place
+from ringfence.evidence.record import Configured, Learned, Opened, Place
 from ringfence.wire import ChainHead, Config
 
 NOVEMBER = Month.parse("2026-11")

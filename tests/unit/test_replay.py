@@ -7,9 +7,9 @@ from tests.unit.filing import CONFIG, DAY, TUESDAY, decided, file
 
 from ringfence.decision import Reason, Verdict
 from ringfence.evidence import replay as module
-from ringfence.evidence.record import AnyRecord, Configured, Decided
+from ringfence.evidence.record import AnyRecord, Configured, Decided, Place
 from ringfence.evidence.replay import Answered, Replayed, replay
-from ringfence.evidence.segment import Place, records
+from ringfence.evidence.segment import records
 from ringfence.row import NO_FACTS, Ground, Restraint, day_of
 from ringfence.rules import france
 from ringfence.rules.rulebook import Interpretation

@@ -17,11 +17,10 @@ from tests.unit.recorded import (
 )
 
 from ringfence.evidence import sealed
-from ringfence.evidence.chain import START
+from ringfence.evidence.chain import START, Filed
 from ringfence.evidence.record import Decided, EvidenceError
 from ringfence.evidence.segment import (
     MAGIC,
-    Filed,
     Segment,
     file_name,
     follow,

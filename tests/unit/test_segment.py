@@ -15,12 +15,10 @@ from tests.unit.recorded import (
     some,
 )
 
-from ringfence.evidence.chain import START, digest_of
-from ringfence.evidence.record import EvidenceError, encode
+from ringfence.evidence.chain import START, Filed, digest_of
+from ringfence.evidence.record import EvidenceError, Place, encode
 from ringfence.evidence.segment import (
     MAGIC,
-    Filed,
-    Place,
     Segment,
     chains,
     file_name,

@@ -22,10 +22,10 @@ from tests.unit.filing import (
 )
 
 from ringfence.evidence import breaks
-from ringfence.evidence.chain import START, digest_of, link_of
+from ringfence.evidence.chain import START, Filed, digest_of, link_of
 from ringfence.evidence.record import AnyRecord, Dropped, EvidenceError, Opened, decode, encode
 from ringfence.evidence.recorder import Recorder
-from ringfence.evidence.segment import Filed, Segment, chains, segments
+from ringfence.evidence.segment import Segment, chains, segments
 from ringfence.evidence.verify import Finding, Inspected, Report, What, Witness, verify
 
 HEARD = datetime(2026, 11, 24, 10, tzinfo=UTC)

@@ -17,8 +17,8 @@ from ringfence.cli.options import UsageError, stops_on
 from ringfence.config import ConfigError
 from ringfence.evidence.export import FORMATS, Wanted
 from ringfence.evidence.export import export as write
-from ringfence.evidence.record import EvidenceError
-from ringfence.evidence.segment import Place, records
+from ringfence.evidence.record import EvidenceError, Place
+from ringfence.evidence.segment import records
 from ringfence.ledger.moment import BadDate, read_day
 
 __all__ = ["export"]

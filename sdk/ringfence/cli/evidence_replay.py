@@ -17,10 +17,10 @@ from ringfence.cli.evidence_folder import (
 )
 from ringfence.cli.options import UsageError, stops_on
 from ringfence.config import ConfigError
-from ringfence.evidence.record import EvidenceError
+from ringfence.evidence.record import EvidenceError, Place
 from ringfence.evidence.replay import Answered, Difference, Replayed
 from ringfence.evidence.replay import replay as decide_again
-from ringfence.evidence.segment import Place, records
+from ringfence.evidence.segment import records
 from ringfence.rules.rulebook import Interpretation
 from ringfence.rules.words import words
 

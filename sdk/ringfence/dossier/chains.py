@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from ringfence.evidence.record import AnyRecord, EvidenceError, Opened, decode
-from ringfence.evidence.segment import Filed, Place, chains, follow, segments
+from ringfence.evidence.chain import Filed
+from ringfence.evidence.record import AnyRecord, EvidenceError, Opened, Place, decode
+from ringfence.evidence.segment import chains, follow, segments
 from ringfence.ledger.witness import Witness
 
 __all__ = ["Chain", "Evidence", "Witnessed"]

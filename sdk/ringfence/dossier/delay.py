@@ -14,8 +14,7 @@ from math import ceil
 
 import msgspec
 
-from ringfence.evidence.record import AnyRecord, Configured, Learned, Opened
-from ringfence.evidence.segment import Place
+from ringfence.evidence.record import AnyRecord, Configured, Learned, Opened, Place
 
 __all__ = ["Delays", "GateDelay", "Said", "Spread", "Watch"]
 

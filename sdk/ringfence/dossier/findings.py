@@ -21,8 +21,7 @@ from ringfence.dossier.story import (
     Told,
 )
 from ringfence.event import AnyEvent, Attempt, AttemptCancelled, Consent
-from ringfence.evidence.record import Configured, Decided
-from ringfence.evidence.segment import Place
+from ringfence.evidence.record import Configured, Decided, Place
 from ringfence.ledger.archive import Archive
 from ringfence.ledger.proofs import Proofs
 from ringfence.row import day_in

@@ -12,8 +12,7 @@ from itertools import pairwise
 
 import msgspec
 
-from ringfence.evidence.chain import START, link_of
-from ringfence.evidence.segment import Filed
+from ringfence.evidence.chain import START, Filed, link_of
 
 __all__ = ["Break", "Change", "Tracer"]
 

@@ -14,7 +14,9 @@ ledger, which keeps them.
 from hashlib import blake2b
 from struct import Struct
 
-__all__ = ["SIZE", "START", "digest_of", "link_of"]
+import msgspec
+
+__all__ = ["SIZE", "START", "Filed", "digest_of", "link_of"]
 
 SIZE = 32
 """Bytes of a digest, and of a link."""
@@ -23,6 +25,21 @@ START = bytes(SIZE)
 """What the first record of a chain follows."""
 
 _NUMBER = Struct("<Q")
+
+
+class Filed(msgspec.Struct, frozen=True, gc=False):
+    """A record as it is filed."""
+
+    number: int
+    """Counted from 1 in the chain."""
+    link: bytes
+    body: bytes
+    """The record, or its digest if it was *dropped*."""
+    dropped: bool = False
+
+    @property
+    def digest(self) -> bytes:
+        return self.body if self.dropped else digest_of(self.body)
 
 
 def digest_of(record: bytes) -> bytes:

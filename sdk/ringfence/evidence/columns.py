@@ -38,8 +38,7 @@ from enum import Enum
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from ringfence.evidence.record import Configured, Decided, territories
-from ringfence.evidence.segment import Place
+from ringfence.evidence.record import Configured, Decided, Place, territories
 from ringfence.row import OPEN_END, Facts, Ground, Restraint, date_of
 from ringfence.rules.words import words
 

@@ -23,8 +23,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ringfence.evidence.columns import COLUMNS, Cell, Columns, Kind
-from ringfence.evidence.record import AnyRecord, Configured, Decided, EvidenceError
-from ringfence.evidence.segment import Place
+from ringfence.evidence.record import AnyRecord, Configured, Decided, EvidenceError, Place
 
 __all__ = ["FORMATS", "Wanted", "export"]
 

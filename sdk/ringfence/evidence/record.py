@@ -23,6 +23,7 @@ __all__ = [
     "EvidenceError",
     "Learned",
     "Opened",
+    "Place",
     "decode",
     "encode",
     "spell",
@@ -32,6 +33,15 @@ __all__ = [
 
 class EvidenceError(Exception):
     """The evidence cannot be written or read; the text says where, why, and what to do."""
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Where a record is."""
+
+    chain: str
+    gate: str
+    segment: int
+    number: int
 
 
 class Opened(msgspec.Struct, frozen=True, array_like=True, tag="opened"):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from ringfence.evidence.chain import Filed
 from ringfence.evidence.record import EvidenceError, Opened
 from ringfence.evidence.segment import (
     MAGIC,
-    Filed,
     Segment,
     chains,
     files,

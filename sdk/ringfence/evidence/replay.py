@@ -17,9 +17,9 @@ from ringfence.evidence.record import (
     Configured,
     Decided,
     EvidenceError,
+    Place,
     territories,
 )
-from ringfence.evidence.segment import Place
 from ringfence.number import Territory
 from ringfence.rules import france
 from ringfence.rules.rulebook import Interpretation, Judged, Rulebook, Terms, judge

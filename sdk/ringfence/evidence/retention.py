@@ -19,6 +19,7 @@ import msgspec
 
 from ringfence.decision import Verdict
 from ringfence.evidence import segment as files
+from ringfence.evidence.chain import Filed
 from ringfence.evidence.ranges import Cover, Range, joined
 from ringfence.evidence.record import (
     AnyRecord,
@@ -29,7 +30,7 @@ from ringfence.evidence.record import (
     decode,
 )
 from ringfence.evidence.recorder import Recorder
-from ringfence.evidence.segment import Filed, Segment
+from ringfence.evidence.segment import Segment
 from ringfence.journal import sync_directory
 from ringfence.row import Ground
 

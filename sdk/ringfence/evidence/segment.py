@@ -25,15 +25,13 @@ import msgspec
 
 from ringfence import framing
 from ringfence.evidence import sealed
-from ringfence.evidence.chain import SIZE, START, digest_of, link_of
-from ringfence.evidence.record import AnyRecord, EvidenceError, Opened, decode
+from ringfence.evidence.chain import SIZE, START, Filed, link_of
+from ringfence.evidence.record import AnyRecord, EvidenceError, Opened, Place, decode
 from ringfence.framing import JournalError
 from ringfence.journal import lock_of
 
 __all__ = [
     "MAGIC",
-    "Filed",
-    "Place",
     "Segment",
     "chains",
     "file_name",
@@ -54,30 +52,6 @@ _CHAIN = re.compile(r"[0-9a-f]{16}")
 _NAME = re.compile(r"([0-9]{6,18})\.(journal|sealed)")
 
 _HEAD = Struct(f"<QB{SIZE}s")
-
-
-class Filed(msgspec.Struct, frozen=True, gc=False):
-    """A record as it is filed."""
-
-    number: int
-    """Counted from 1 in the chain."""
-    link: bytes
-    body: bytes
-    """The record, or its digest if it was *dropped*."""
-    dropped: bool = False
-
-    @property
-    def digest(self) -> bytes:
-        return self.body if self.dropped else digest_of(self.body)
-
-
-class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a record is."""
-
-    chain: str
-    gate: str
-    segment: int
-    number: int
 
 
 class Segment(msgspec.Struct, frozen=True):

@@ -16,10 +16,11 @@ from pathlib import Path
 import msgspec
 
 from ringfence.evidence.breaks import Break, Tracer
+from ringfence.evidence.chain import Filed
 from ringfence.evidence.ranges import Cover
 from ringfence.evidence.record import Dropped, EvidenceError, Opened, decode
 from ringfence.evidence.retention import due_before
-from ringfence.evidence.segment import Filed, Segment, segments
+from ringfence.evidence.segment import Segment, segments
 
 __all__ = ["Finding", "Inspected", "Report", "What", "Witness", "verify"]
 
