@@ -6,11 +6,11 @@ CODE := $(wildcard sdk adapters tests benchmarks)
 # Debian keeps mosquitto and debootstrap where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help install test demo lint format bench soak bare-root clean peers
+.PHONY: help install test demo lint format bench bench-compare soak bare-root clean peers rivals
 .NOTPARALLEL:
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 install: .venv/.installed-dev  ## the package and what its developers need, in .venv
 
@@ -33,8 +33,11 @@ format: .venv/.installed-dev  ## write the code as lint wants it
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 
-bench: .venv/.installed-dev  ## measure the budgets on this machine
+bench: .venv/.installed-bench rivals  ## measure the budgets on this machine, beside what else could be taken
 	$(BIN)/python -m benchmarks
+
+bench-compare: .venv/.installed  ## is this tree slower than BASE (a revision; else the last commit)
+	$(BIN)/python -m benchmarks.compare $(or $(BASE),HEAD)
 
 soak: .venv/.installed-dev  ## the laws and the simulation, for hours
 	$(BIN)/python -m pytest --hypothesis-profile=soak --timeout=0 tests/laws tests/simulation
@@ -50,10 +53,19 @@ peers:
 	scripts/install debian mosquitto debootstrap
 	scripts/asterisk-root
 
+# A benchmark says which peers it had to do without.
+rivals:
+	-scripts/install debian mosquitto redis-server mariadbd=mariadb-server-core \
+		my_print_defaults=mariadb-client-core
+
 .venv/.installed: pyproject.toml
 	scripts/install package
 	touch $@
 
 .venv/.installed-dev: .venv/.installed
 	scripts/install dev
+	touch $@
+
+.venv/.installed-bench: .venv/.installed
+	scripts/install bench
 	touch $@

@@ -1,66 +1,62 @@
 """What do a million rows cost in a Table, and what in the `dict` one would otherwise take?
 
-Random keys, look-ups in random order, each timed by itself; so a time holds the timer's own, which
-is printed. Every size and store has a process of its own, three times: a cell is the median, and
-the least and the most of them. Memory is what the process grew by, its source array left out. The
-dict keeps no digest, and is built with the garbage collector off: on, it walks through the whole
-dict again and again, and ten million rows take minutes. Run: `python -m benchmarks.bench_table
-[ROWS...]`.
+Random keys, look-ups in random order, each timed by itself; every store and size has a process of
+its own. Run: `python -m benchmarks.bench_table`.
 """
 
 import gc
 import multiprocessing
-import os
-import platform
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from statistics import median
 from struct import iter_unpack
+from time import perf_counter
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ringfence.table import Table
+from benchmarks.measure import Spread, timed
+from benchmarks.process import settled
+from benchmarks.result import Figure, Result, Scale, Table, digits, main, whole
+from ringfence.table import Table as Rows
 
 Array: TypeAlias = npt.NDArray[np.uint64]
 Dict: TypeAlias = dict[int, tuple[int, int]]
 Measures: TypeAlias = dict[str, float]
 
-SIZES = 10_000, 100_000, 1_000_000, 10_000_000
-BATCHES = 1, 10, 50, 1_000, 4_000, 100_000
-RUNS = 3
+SIZES = {1_000_000: 3, 10_000_000: 1}
+"""Rows, and how many processes."""
+
+QUICK = {100_000: 1}
+BATCHES = 1, 10, 50, 200, 1_000, 4_000, 100_000
 LOOKS = 100_000
 ONES = (1 << 64) - 1
+
+METHOD = """\
+Keys are random, look-ups in random order; every store and size has a process of its own, up to
+three times, and a cell is their median, least and most. Memory is what the process grew by. The
+dict keeps no digest, and is built with the garbage collector off: on, it walks through the whole
+dict again and again.
+"""
 
 
 def random_rows(count: int, seed: int) -> Array:
     return np.random.default_rng(seed).integers(1, ONES, (count, 3), np.uint64, endpoint=True)
 
 
-def resident() -> int:
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-
 def took(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    began = perf_counter()
     run()
-    return time.perf_counter() - began
+    return perf_counter() - began
 
 
 def percentiles(get: Callable[[int], object], keys: list[int], name: str) -> Measures:
-    clock, taken = time.perf_counter_ns, []
-    for key in keys:
-        began = clock()
-        get(key)
-        taken.append(clock() - began)
-    return {f"{name} p{p} µs": float(np.percentile(taken, p)) / 1000 for p in (50, 99)}
+    spread = Spread.of([timed(get, keys)])
+    return {f"{name} p50 µs": spread.p50, f"{name} p99 µs": spread.p99}
 
 
 def looked_up(get: Callable[[int], object], rows: Array) -> Measures:
@@ -81,20 +77,20 @@ def as_dict(rows: Array) -> Dict:
 
 def dict_measures(count: int) -> Measures:
     rows = random_rows(count, seed=1)
-    before = resident()
-    began = time.perf_counter()
+    before = settled()
+    began = perf_counter()
     found = as_dict(rows)
-    built = time.perf_counter() - began
-    grown = resident() - before
+    built = perf_counter() - began
+    grown = settled() - before
     return {"build s": built, "B/row": grown / count, **looked_up(found.get, rows)}
 
 
 def table_measures(count: int) -> Measures:
     rows = random_rows(count, seed=1)
-    before = resident()
-    table = Table(count)
+    before = settled()
+    table = Rows(count)
     built = took(lambda: table.load(rows))
-    grown = resident() - before
+    grown = settled() - before
     looks = looked_up(table.get, rows)
     grow = took(lambda: table.reserve(2 * count))
     table.close()
@@ -105,10 +101,10 @@ def kept(rows: Array) -> Measures:
     """Measure the restart of a process whose table is in a file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.table"
-        table = Table.create(path)
+        table = Rows.create(path)
         table.load(rows)
         table.close()
-        return {"open s": took(lambda: Table.open(path).close())}
+        return {"open s": took(lambda: Rows.open(path).close())}
 
 
 def upserts(rows: Array, batch: int) -> Iterator[tuple[str, list[bytes]]]:
@@ -144,42 +140,51 @@ def dict_rates(count: int) -> Measures:
 
 def table_rates(count: int) -> Measures:
     rows = random_rows(count, seed=1)
-    table = Table(count * 4 // 3)  # so that it is three quarters full in the end
+    table = Rows(count * 4 // 3)  # so that it is three quarters full in the end
     table.upsert(rows)
     return rates(table.upsert, rows)
 
 
-def runs(measure: Callable[[int], Measures], count: int) -> dict[str, list[float]]:
+def runs(measured: Callable[[int], Measures], rows: int, times: int) -> dict[str, list[float]]:
+    """Run it several times, each in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
-        results = [pool.submit(measure, count).result() for _ in range(RUNS)]
+        results = [pool.submit(measured, rows).result() for _ in range(times)]
     return {name: [result[name] for result in results] for name in results[0]}
 
 
 def cell(values: list[float] | None) -> str:
     if not values:
         return "–"
-    return f"{median(values):.3g} ({min(values):.3g}–{max(values):.3g})"
+    span = f" ({digits(min(values))}–{digits(max(values))})" if len(values) > 1 else ""
+    return f"{digits(median(values))}{span}"
 
 
-def show(title: str, table: dict[str, list[float]], other: dict[str, list[float]]) -> None:
-    print(f"\n{title:<16} {'Table':>24} {'dict':>24} {'Table/dict':>12}")
-    for name, values in table.items():
-        peer = other.get(name)
-        ratio = f"{median(values) / median(peer):.2f}" if peer else "–"
-        print(f"{name:<16} {cell(values):>24} {cell(peer):>24} {ratio:>12}")
+def compared(title: str, ours: dict[str, list[float]], theirs: dict[str, list[float]]) -> Table:
+    rows = []
+    for name, values in ours.items():
+        peer = theirs.get(name)
+        ratio = digits(median(values) / median(peer)) if peer else "–"
+        rows.append([name, cell(values), cell(peer), ratio])
+    return Table(title, ["", "Table", "dict", "ratio"], rows)
 
 
-def main() -> None:
-    sizes = [int(size) for size in sys.argv[1:]] or SIZES
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f};", end=" ")
-    print(f"Python {platform.python_version()}, numpy {np.__version__}")
-    print(percentiles(lambda _: None, list(range(LOOKS)), "the timer and an empty call:"))
-    for size in sizes:
-        show(f"{size:,} rows", runs(table_measures, size), runs(dict_measures, size))
-    size = min(1_000_000, max(sizes))
-    show(f"into {size:,}, µs", runs(table_rates, size), runs(dict_rates, size))
+def measure(scale: Scale) -> Result:
+    sizes = scale.pick(SIZES, QUICK)
+    result = Result(
+        "table",
+        "What do a million rows cost in a Table, and what in the `dict` one would otherwise take?",
+        METHOD,
+    )
+    for rows, times in sizes.items():
+        ours, theirs = runs(table_measures, rows, times), runs(dict_measures, rows, times)
+        result.tables.append(compared(f"{whole(rows)} rows", ours, theirs))
+        result.figures.append(Figure(f"table/{rows}/row", median(ours["B/row"]), "B"))
+    rows, times = next(iter(sizes.items()))
+    ours, theirs = runs(table_rates, rows, times), runs(dict_rates, rows, times)
+    result.tables.append(compared(f"Upserts into {whole(rows)} rows, µs a batch", ours, theirs))
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

@@ -74,6 +74,6 @@ def _certified(subject: Subject, archive: Archive, proofs: Proofs) -> Certificat
 
 def _printed(certified: Certificate, lang: Lang) -> bytes:
     # Needs the extra `pdf`.
-    from ringfence.dossier.certificate_paper import print_certificate  # noqa: PLC0415
+    from ringfence.dossier.certificate_paper import print_certificate  # noqa: PLC0415 - needs the extra `pdf`
 
     return print_certificate(certified, Tongue(lang))

@@ -83,6 +83,6 @@ def _exposure(config: Path, campaign: str, month: str, folders: list[Path] | Non
 
 def _printed(exposure: Exposure, lang: Lang) -> bytes:
     # Needs the extra `pdf`.
-    from ringfence.dossier.exposure_paper import print_exposure  # noqa: PLC0415
+    from ringfence.dossier.exposure_paper import print_exposure  # noqa: PLC0415 - needs the extra `pdf`
 
     return print_exposure(exposure, Tongue(lang))

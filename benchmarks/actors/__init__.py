@@ -1,0 +1,1 @@
+"""The processes that benchmarks start beside themselves, each run by name."""
