@@ -11,7 +11,7 @@ from ringfence.call import Call
 from ringfence.campaign import sound_texts
 from ringfence.event import Event
 from ringfence.link import Message
-from ringfence.number import Keyring
+from ringfence.number import Keyring, tail
 from ringfence.replica import Effect, Now, Replica
 from ringfence.row import NO_FACTS, OBJECTED, RESTRAINT, ROW, Facts, day_of
 from ringfence.rules.rulebook import Terms
@@ -49,11 +49,13 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
 
     terms: Terms
     book: "Book"
+    tail: bytes
+    """Of the messages of its grounds' keys."""
 
     def read(self, e164: str, call: Call) -> Read:
         """Look up all that is known of whom *call* is for."""
         keyring, replica = self.book.keyring, self.book.replica
-        number, purpose = keyring.both(e164, self.terms.campaign.purpose)
+        number, purpose = keyring.both(e164, self.tail)
         ground, restraint = replica.ground(purpose), replica.restraint(number)
         if call.consumer is None:
             return Read(number, purpose, 0, (ground, (restraint,)))
@@ -87,7 +89,7 @@ class Book:
         if config is not None:
             for name, campaign in config.campaigns.items():
                 texts = sound_texts(campaign, config.texts, config.index)
-                yield name, Plan(Terms.of(campaign, texts), self)
+                yield name, Plan(Terms.of(campaign, texts), self, tail(campaign.purpose))
 
     @property
     def config(self) -> int:

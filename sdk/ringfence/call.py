@@ -35,7 +35,7 @@ class Outcome(StrEnum):
     """The person never wants to be called by the principal again."""
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One call that a dialer wants to place.
 
     Raises `ValueError` for an id, zone or department that cannot be one. A bad number or an

@@ -74,7 +74,7 @@ NOWHERE = Origin()
 """Of a decision for which no replica was asked."""
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """The answer for one call. It is truthy exactly if the call may be placed now."""
 
     verdict: Verdict

@@ -48,7 +48,7 @@ def _tag(name: str) -> str:
     return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
 
 
-class Keys(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Keys(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """The pseudonyms under which an event is filed: never a telephone number."""
 
     number: int | None = None
@@ -59,7 +59,7 @@ class Keys(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     """Key of the consumer's id, where the principal has one."""
 
 
-class Proof(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Proof(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """Where the proof of a consent is (R223-2), and the hash by which it is known.
 
     Raises `ValueError` for what names no place, for a hash that is none, and for an instant
@@ -104,6 +104,7 @@ class Event(
     kw_only=True,
     omit_defaults=True,
     forbid_unknown_fields=True,
+    gc=False,
     tag_field="kind",
     tag=_tag,
 ):

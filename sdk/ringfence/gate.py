@@ -20,7 +20,6 @@ from typing import Self
 import anyio
 import anyio.to_thread
 import msgspec
-from cachetools import TTLCache
 
 from ringfence.book import NOTHING, Book, Plan, Read
 from ringfence.call import Call, Outcome, new_id
@@ -36,7 +35,7 @@ from ringfence.link import AnyLink
 from ringfence.mqtt import Link
 from ringfence.number import parse
 from ringfence.outbox import OutboxError
-from ringfence.permit import TO_THE_PERSON, Permit, reservation, strongest, told
+from ringfence.permit import TO_THE_PERSON, Permit, Permits, reservation, strongest, told
 from ringfence.registrar import Registrar, attest
 from ringfence.replica import Now, Replica
 from ringfence.rules import france
@@ -106,7 +105,8 @@ class Gate:
         limits = Limits(gate.evidence.segment_bytes, gate.evidence.segment_age)
         self._registrar = Registrar(gate.id, gate.data / "evidence", VERSION, limits)
         self._books: dict[str, Book] = {}
-        self._permits: TTLCache[str, Permit] = TTLCache(MAX_PERMITS, PERMIT_KEPT)
+        self._permits = Permits(MAX_PERMITS, PERMIT_KEPT)
+        self._settler = self._settle  # one bound method for all permits
         self._boot = new_id()[:12]
         self._numbers = count(1)
         self._born: int | None = None
@@ -311,11 +311,12 @@ class Gate:
         now = self._clock()
         plan = self._plans.get(call.campaign)
         decision, read = self._decide(call, plan, self._standing(plan, now), now.utc)
-        known = self._permits.get(call.id)
+        known = self._permits.get(call.id, now.mono)
         if known is not None and self._repeats(known, call, decision, now):
             return known
-        permit = Permit(call, decision, partial(self._settle, None if plan is None else plan.book))
-        self._permits[call.id] = permit
+        principal = "" if plan is None else plan.book.name
+        permit = Permit(call, decision, principal, now.mono, self._settler)
+        self._permits.add(permit)
         try:
             if plan is not None and decision.allowed:
                 self._reserve(permit, plan.book, read, now)
@@ -370,7 +371,7 @@ class Gate:
 
     def permit(self, name: str) -> Permit | None:
         """Give the permit of the call with that id, for as long as outcomes are waited for."""
-        return self._permits.get(name)
+        return self._permits.get(name, self._clock().mono)
 
     async def settle(self, name: str, outcome: Outcome, *, call: Call | None = None) -> bool:
         """Close the permit of the call with that id; say whether the outcome was noted.
@@ -378,21 +379,26 @@ class Gate:
         Where the permit is not known any more, as after a restart, its attempt stays as it was
         counted; a refusal or objection is still recorded if *call* says of whom and for what.
         """
-        permit = self._permits.get(name)
+        permit = self.permit(name)
         if permit is None:
             if call is None or outcome not in TO_THE_PERSON:
                 return False
             plan = self._plans.get(call.campaign)
-            permit = Permit(
-                call, self.check(call), partial(self._settle, None if plan is None else plan.book)
-            )
+            principal = "" if plan is None else plan.book.name
+            permit = Permit(call, self.check(call), principal, 0.0, self._settler)
         await permit.close(outcome)
         return True
 
-    async def _settle(self, book: Book | None, permit: Permit, outcome: Outcome) -> None:
-        if book is None:  # the campaign was not known when it was asked about, nor is its principal
+    async def _settle(self, permit: Permit, outcome: Outcome) -> None:
+        if not permit.principal:  # the campaign was not known when it was asked about
             log.warning("%s of call %s, which had no campaign", outcome, permit.id)
             return
+        book = self._books.get(permit.principal)
+        if book is None:
+            msg = (
+                f"{outcome} of call {permit.id} is not recorded: the gate is closed; open it again"
+            )
+            raise OutboxError(msg)
         events = list(told(permit, outcome, book.keyring, self._seconds()))
         permit.outcome = strongest(permit.outcome, outcome)
         if events:

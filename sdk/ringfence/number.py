@@ -20,6 +20,7 @@ __all__ = [
     "Territory",
     "key",
     "parse",
+    "tail",
     "territories_of_zone",
 ]
 
@@ -85,6 +86,7 @@ _OVERSEAS = {
     "63998": "33",
 }
 
+_PLAIN = re.compile(r"\+33([1-9][0-9])[0-9]{7}")
 _PERHAPS_OVERSEAS = frozenset(prefix[:2] for prefix in _OVERSEAS)
 _METROPOLITAN = (METROPOLE,)
 _ANTILLES = (GUADELOUPE, SAINT_MARTIN, SAINT_BARTHELEMY)
@@ -102,7 +104,7 @@ class InvalidNumber(ValueError):  # noqa: N818 - what it is, like the reason `in
     """The text is no telephone number."""
 
 
-class Number(msgspec.Struct, frozen=True):
+class Number(msgspec.Struct, frozen=True, gc=False):
     """A number in E.164, with the territories its owner may live in.
 
     No territory: the number lies outside the French numbering plan. Several: the number does not
@@ -119,11 +121,10 @@ def parse(text: str) -> Number:
 
     Raises `InvalidNumber` for a text that no telephone of any country has.
     """
-    digits = text[1:]
-    if len(text) == 12 and text.startswith("+33") and digits.isascii() and digits.isdigit():
-        country, national = "33", text[3:]
-    else:
-        country, national = _read(text)
+    plain = _PLAIN.fullmatch(text)
+    if plain and plain[1] not in _PERHAPS_OVERSEAS:
+        return Number(text, _METROPOLITAN)
+    country, national = ("33", text[3:]) if plain else _read(text)
     if country == "33":
         if len(national) == 9 and national[0] != "0" and national[:2] not in _PERHAPS_OVERSEAS:
             return Number(f"+33{national}", _METROPOLITAN)
@@ -210,6 +211,11 @@ def key(secret: bytes, message: str) -> int:
     return int.from_bytes(digest, "little") or 1
 
 
+def tail(purpose: str) -> bytes:
+    """Give what follows the number in the message of a ground's key."""
+    return f"\x1f{purpose}".encode()
+
+
 class Keyring:
     """Makes one principal's keys; the principal's secret never leaves it.
 
@@ -235,14 +241,17 @@ class Keyring:
         return self._key(e164.encode())
 
     def purpose(self, e164: str, purpose: str) -> int:
-        return self._key(f"{e164}\x1f{purpose}".encode())
+        return self._key(e164.encode() + tail(purpose))
 
-    def both(self, e164: str, purpose: str) -> tuple[int, int]:
-        """Give the key of a number, and that of the number and a purpose, which begins alike."""
+    def both(self, e164: str, purpose: bytes) -> tuple[int, int]:
+        """Give the key of a number, and that of the number and a purpose, which begins alike.
+
+        *purpose* is what `tail` makes of it.
+        """
         state = self._state.copy()
         state.update(e164.encode())
         number = int.from_bytes(state.digest(), "little")
-        state.update(f"\x1f{purpose}".encode())
+        state.update(purpose)
         return number or 1, int.from_bytes(state.digest(), "little") or 1
 
     def consumer(self, consumer: str) -> int:

@@ -1,5 +1,6 @@
 """What `admit` gives: a decision, and if it allows, one attempt to be closed with its outcome."""
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -12,7 +13,7 @@ from ringfence.event import Attempt, AttemptCancelled, Event, Keys, Objection, R
 from ringfence.number import Keyring, parse
 from ringfence.row import day_in
 
-__all__ = ["TO_THE_PERSON", "Permit", "reservation", "sealed", "strongest", "told"]
+__all__ = ["TO_THE_PERSON", "Permit", "Permits", "reservation", "sealed", "strongest", "told"]
 
 TO_THE_PERSON = frozenset([Outcome.REFUSED, Outcome.OBJECTED])
 """Outcomes that say something of the person, and not only of the call."""
@@ -26,16 +27,22 @@ class Permit:
     It has reserved one attempt, which counts even if the permit is never closed.
     """
 
-    __slots__ = ("_settle", "attempt", "call", "decision", "outcome")
+    __slots__ = ("_settle", "attempt", "call", "decision", "outcome", "principal", "since")
 
     def __init__(
         self,
         call: Call,
         decision: Decision,
+        principal: str,
+        since: float,
         settle: Callable[["Permit", Outcome], Awaitable[None]],
     ) -> None:
         self.call = call
         self.decision = decision
+        self.principal = principal
+        """Empty where the campaign is not known."""
+        self.since = since
+        """When it was asked for, in seconds on a clock that never steps."""
         self.outcome: Outcome | None = None
         """What became of the call, as far as it was told."""
         self.attempt: Attempt | None = None
@@ -62,6 +69,38 @@ class Permit:
         same, and is written as soon as that works again.
         """
         await self._settle(self, outcome)
+
+
+class Permits:
+    """Permits by the id of their call, for as long as outcomes are waited for.
+
+    At most *limit*, and none for longer than *kept* seconds; the oldest go first.
+    """
+
+    def __init__(self, limit: int, kept: float) -> None:
+        self._limit = limit
+        self._kept = kept
+        # Not a cache of `cachetools`: it would hold an object more for each permit, and the time
+        # the garbage collector takes for two hundred thousand of them is taken from a call.
+        self._held: OrderedDict[str, Permit] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, name: str, now: float) -> Permit | None:
+        permit = self._held.get(name)
+        return None if permit is None or now - permit.since > self._kept else permit
+
+    def add(self, permit: Permit) -> None:
+        """Keep a permit, in the place of that of the same id."""
+        held = self._held
+        held[permit.id] = permit
+        held.move_to_end(permit.id)
+        while len(held) > self._limit or permit.since - self._oldest().since > self._kept:
+            held.popitem(last=False)
+
+    def _oldest(self) -> Permit:
+        return next(iter(self._held.values()))
 
 
 def sealed(event: E, keyring: Keyring, call: Call, at: float) -> E:

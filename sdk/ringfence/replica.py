@@ -108,6 +108,8 @@ class Replica:
         found = shelf.found()
         self._complete = found is not None
         self._ground, self._restraint = found or (Table(), Table())
+        # Of the tables; kept here too, as each decision says them.
+        self.epoch, self.seq = self._ground.epoch, self._ground.seq
         self._proof = Proof(
             stale_after=patience.stale_after, max_clock_skew=patience.max_clock_skew
         )
@@ -132,14 +134,6 @@ class Replica:
     @property
     def head(self) -> Head | None:
         return self._proof.head
-
-    @property
-    def epoch(self) -> int:
-        return self._ground.epoch
-
-    @property
-    def seq(self) -> int:
-        return self._ground.seq
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -171,7 +165,7 @@ class Replica:
         return None if self._proof.at is None else mono - self._proof.at
 
     def origin(self, mono: float) -> Origin:
-        return Origin(self._ground.epoch, self._ground.seq, self.age(mono))
+        return Origin(self.epoch, self.seq, self.age(mono))
 
     def doubt(self, now: Now) -> Reason | None:
         """Say why the rows cannot be vouched for; None: they can."""
@@ -345,7 +339,7 @@ class Replica:
 
     def _stand_at(self, seq: int) -> None:
         # The number comes after the rows: a killed process applies the batch again.
-        self._ground.seq = self._restraint.seq = seq
+        self._ground.seq = self._restraint.seq = self.seq = seq
         self._proof.stand(seq, self._ground.digest, self._restraint.digest)
 
     def _reflect(self, ids: list[str]) -> None:
@@ -436,6 +430,7 @@ class Replica:
             return
         replaced = self._ground, self._restraint
         self._ground, self._restraint = loading.ground, loading.restraint
+        self.epoch = self._ground.epoch
         self._loading, self._complete, self._diverged = None, True, False
         self.loads += 1
         self._ask_at = None

@@ -70,7 +70,7 @@ RUN, SPREAD = 1024, 256
 CHUNK = 1 << 14
 
 # Up to here one row after the other is faster than what numpy costs whatever the number of rows.
-FEW = 64
+FEW = 40
 
 _ALL_ONES = (1 << 64) - 1
 

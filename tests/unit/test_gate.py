@@ -475,6 +475,20 @@ async def test_the_status_begins_with_how_it_is_now_and_tells_of_changes(house: 
     assert seen[-1][0].startswith("down")
 
 
+async def test_an_outcome_told_to_a_closed_gate_is_refused_and_not_lost_in_silence(
+    house: House,
+) -> None:
+    async with house.open() as gate:
+        permit = await gate.admit(CALL)
+    with pytest.raises(OutboxError, match=r"is not recorded: the gate is closed"):
+        await permit.close(Outcome.REFUSED)
+
+    async with house.ledger(), gate:
+        assert await gate.ready(5)
+        await permit.close(Outcome.REFUSED)
+        assert gate.check(CALL).reason is Reason.REFUSED
+
+
 async def test_closing_twice_is_harmless_and_a_gate_opens_again(house: House) -> None:
     gate = house.gate()
     async with house.ledger():

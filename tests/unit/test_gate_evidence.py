@@ -245,7 +245,7 @@ def plan(mode: str) -> Plan:
     given = settings(Path("unused")).campaigns["acme-fibre"]
     campaign = msgspec.structs.replace(given, dial_mode=DialMode(mode))
     replica = Replica("a", DiskShelf(Path("unused")), Random(1), Patience())
-    return Plan(Terms.of(campaign, frozenset([1])), Book("acme", Keyring(bytes(32)), replica))
+    return Plan(Terms.of(campaign, frozenset([1])), Book("acme", Keyring(bytes(32)), replica), b"")
 
 
 PLANS = {mode: plan(mode) for mode in ("preview", "predictive")}
@@ -258,7 +258,7 @@ def test_what_is_kept_of_a_caller_id_decides_as_the_whole_did(
     head: str, tail: str, mode: str
 ) -> None:
     call = Call(to=NUMBER, campaign="acme-fibre", caller_id=head + tail)
-    permit = Permit(call, Decision(Verdict.ALLOW, Reason.CONSENT), nobody)
+    permit = Permit(call, Decision(Verdict.ALLOW, Reason.CONSENT), "acme", 0.0, nobody)
 
     kept = attest(permit, PLANS[mode], NOTHING, NOW).caller_id
 

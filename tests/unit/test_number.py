@@ -7,6 +7,7 @@ from ringfence.number import (
     Keyring,
     key,
     parse,
+    tail,
     territories_of_zone,
 )
 
@@ -182,7 +183,7 @@ def test_a_keyring_makes_the_keys_of_the_wire_format() -> None:
     assert keyring.number("+33639980001") == key(SECRET, "+33639980001")
     assert keyring.purpose("+33639980001", "fibre") == key(SECRET, "+33639980001\x1ffibre")
     assert keyring.consumer("crm-42") == key(SECRET, "id:crm-42")
-    assert keyring.both("+33639980001", "fibre") == (
+    assert keyring.both("+33639980001", tail("fibre")) == (
         keyring.number("+33639980001"),
         keyring.purpose("+33639980001", "fibre"),
     )
