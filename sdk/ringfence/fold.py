@@ -38,8 +38,18 @@ _KEPT_ATTEMPTS = 4
 def fold_ground(events: Iterable[Event], texts: Mapping[str, int]) -> Ground:
     """Fold all events of one number and purpose. *texts* gives the index of a consent text."""
     known = list(events)
+    if len(known) == 1 and isinstance(known[0], Consent):  # what imports are made of: a tenth of
+        return _of_consent(known[0], texts)  # the time
     return _with_slot(
         _with_callbacks(_with_contract(_with_consent(NO_GROUND, known, texts), known), known), known
+    )
+
+
+def _of_consent(event: Consent, texts: Mapping[str, int]) -> Ground:
+    return Ground(
+        text=texts.get(event.text, UNKNOWN_TEXT),
+        consent_from=day_of(event.stated().on),
+        consent_until=day_of(event.until),
     )
 
 

@@ -51,9 +51,15 @@ def objection_to(event: Event, principal: str, config: Config, now: datetime) ->
 
 def keys_of(event: Event) -> tuple[int, ...]:
     """Give the keys under which a sealed event is filed, each once."""
-    keys = event.keys or Keys()
-    said = (keys.purpose,) if event.purposeful else (keys.number, keys.consumer)
-    return tuple(dict.fromkeys(key for key in said if key is not None))
+    keys = event.keys
+    if keys is None:
+        return ()
+    if event.purposeful:
+        return () if keys.purpose is None else (keys.purpose,)
+    number, consumer = keys.number, keys.consumer
+    if consumer is None or consumer == number:
+        return () if number is None else (number,)
+    return (consumer,) if number is None else (number, consumer)
 
 
 class Sequencer:
