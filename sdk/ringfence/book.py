@@ -16,7 +16,7 @@ from ringfence.replica import Effect, Now, Replica
 from ringfence.row import NO_FACTS, OBJECTED, RESTRAINT, ROW, Facts, day_of
 from ringfence.rules.rulebook import Terms
 from ringfence.watch import Watches
-from ringfence.wire import Config, Head, Log, Snapshot, decode, decode_reply
+from ringfence.wire import Config, Head, Log, Range, Snapshot, decode, decode_reply
 
 __all__ = ["NOTHING", "TOPICS", "Book", "News", "Plan", "Read"]
 
@@ -82,12 +82,15 @@ class Book:
         self.watches = Watches()
         self._shown = -1, 0
         self._refused = False
+        self._grounds: set[int] = set()
 
     def plans(self) -> Iterator[tuple[str, Plan]]:
         """Make the principal's campaigns ready."""
         config = self.replica.config
         if config is not None:
             for name, campaign in config.campaigns.items():
+                if campaign.principal != self.name:
+                    continue
                 texts = sound_texts(campaign, config.texts, config.index)
                 yield name, Plan(Terms.of(campaign, texts), self, tail(campaign.purpose))
 
@@ -105,13 +108,16 @@ class Book:
             case "log":
                 log = decode(payload, Log)
                 effects = replica.receive_log(log, now)
-                self._refused = self._refused or _tells_of_refusal(log, now)
-                self._wake(log)
+                self._heard(log, now)
                 return effects
             case "snapshot":
                 return replica.receive_snapshot(decode(payload, Snapshot), now)
             case "reply":
-                return replica.receive_reply(decode_reply(payload), now)
+                reply = decode_reply(payload)
+                effects = replica.receive_reply(reply, now)
+                if isinstance(reply, Range):
+                    self._heard(reply.log, now)
+                return effects
             case "config":
                 replica.receive_config(decode(payload, Config))
         return []
@@ -123,13 +129,20 @@ class Book:
             keys = (event.keys.number, event.keys.purpose, event.keys.consumer)
             self.watches.look_at(key for key in keys if key is not None)
 
-    def _wake(self, log: Log) -> None:
-        """Let the calls under way look at what a batch tells of them."""
+    def _heard(self, log: Log, now: Now) -> None:
+        """Note what a batch tells of refusals, and let calls under way look at what it tells."""
+        self._refused = self._refused or _tells_of_refusal(log, now)
         if self.watches:
-            for rows in (log.restraint, log.ground):
-                self.watches.look_at(np.frombuffer(rows, "<u8")[:: ROW // 8].tolist())
-            if self.replica.seq > log.last:  # it closed a gap, before which grounds had to wait
-                self.watches.look_at_all()
+            self.watches.look_at(_keys(log.restraint))
+            self._grounds.update(self.watches.among(_keys(log.ground)))
+            self._look_at_grounds()
+
+    def _look_at_grounds(self) -> None:
+        """Grounds that come behind a gap count when it is closed, and are looked at until then."""
+        if self._grounds:
+            self.watches.look_at(self._grounds)
+            if not self.replica.waiting:
+                self._grounds.clear()
 
     def news(self) -> News | None:
         """Give what the tables have come to show, once, where it is worth a note.
@@ -140,6 +153,7 @@ class Book:
         if (replica.loads, replica.seq) == self._shown or replica.age(0) is None:
             return None
         self._shown = replica.loads, replica.seq
+        self._look_at_grounds()
         if replica.loads != loads:
             self.watches.look_at_all()
             return News(replica.epoch, 1, replica.seq)
@@ -147,6 +161,11 @@ class Book:
             return None
         self._refused = replica.waiting
         return News(replica.epoch, before + 1, replica.seq)
+
+
+def _keys(rows: bytes) -> list[int]:
+    keys: list[int] = np.frombuffer(rows, "<u8")[:: ROW // 8].tolist()
+    return keys
 
 
 def _tells_of_refusal(log: Log, now: Now) -> bool:

@@ -12,6 +12,7 @@ from ringfence.number import DEPARTMENTS, Number, Territory, territories_of_zone
 __all__ = ["Call", "Outcome", "new_id"]
 
 MAX_ID = 64
+MAX_CONSUMER = 256
 
 
 def new_id() -> str:
@@ -38,8 +39,8 @@ class Outcome(StrEnum):
 class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One call that a dialer wants to place.
 
-    Raises `ValueError` for an id, zone or department that cannot be one. A bad number or an
-    unknown campaign raises nothing: the gate answers DENY and says so.
+    Raises `ValueError` for an id, consumer, zone or department that cannot be one. A bad number or
+    an unknown campaign raises nothing: the gate answers DENY and says so.
     """
 
     to: str
@@ -59,6 +60,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def __post_init__(self) -> None:
         if not 0 < len(self.id) <= MAX_ID:
             msg = f"a call's id has 1 to {MAX_ID} characters: {self.id!r}"
+            raise ValueError(msg)
+        if self.consumer is not None and not 0 < len(self.consumer) <= MAX_CONSUMER:
+            msg = f"a consumer's id has 1 to {MAX_CONSUMER} characters: {self.consumer!r}"
             raise ValueError(msg)
         if self.department is not None and self.department not in DEPARTMENTS:
             msg = f"no department has the number {self.department!r}"

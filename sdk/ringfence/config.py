@@ -93,6 +93,27 @@ class Party(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     offers: dict[Name, str] = {}
     """What each purpose stands for: `fibre = "abonnements à internet par fibre optique"`."""
 
+    def __post_init__(self) -> None:
+        # The fonts that every reader of PDF has are of Windows-1252, and a name with a hole in it
+        # is not the party's.
+        told = {
+            "name": self.name,
+            "address": self.address,
+            "registration": self.registration,
+            "withdrawal": self.withdrawal,
+            **{f"offers.{purpose}": offer for purpose, offer in self.offers.items()},
+        }
+        for key, text in told.items():
+            try:
+                text.encode("cp1252")
+            except UnicodeEncodeError as error:
+                letter = text[error.start]
+                msg = (
+                    f"`{key}` has {letter!r} (U+{ord(letter):04X}), which papers cannot show:"
+                    f" write {text!r} in the letters of Windows-1252"
+                )
+                raise ValueError(msg) from error
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""

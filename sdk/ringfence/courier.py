@@ -7,6 +7,7 @@ log batch or a reply names it. What the broker confirms moves nothing.
 import logging
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -46,7 +47,7 @@ class Courier:
         self._gate = gate
         self._path = path
         self._outbox: Outbox | None = None
-        self._unwritten: list[Entry] = []
+        self._unwritten: dict[str, Entry] = {}
         self._sent: dict[str, float] = {}
         self._rejected: set[str] = set()
         self._asks: deque[tuple[str, Ask]] = deque(maxlen=MAX_ASKS)
@@ -54,17 +55,39 @@ class Courier:
         self.flush = Flush(self._sync, OutboxError)
         self.writable = True
 
+    def begin(self) -> None:
+        """Make it ready to run in the event loop that is about to use it."""
+        self._sent.clear()
+        self._wake = anyio.Event()
+        self.flush.begin()
+
     # --- the outbox ---------------------------------------------------------------------------
 
     def open(self) -> list[tuple[str, Event]]:
         """Open the outbox; give what it holds, by principal. Raises `OutboxError`."""
-        self._outbox = Outbox.open(self._path)
-        if self._outbox.recovered:
-            log.warning("outbox %s: cut back by %d bytes", self._path, self._outbox.recovered)
-        return [(e.principal, _decoder.decode(e.payload)) for e in self._outbox.pending()]
+        outbox = self._outbox = Outbox.open(self._path)
+        if outbox.recovered:
+            log.warning("outbox %s: cut back by %d bytes", self._path, outbox.recovered)
+        self.writable = True
+        for name in self._unwritten.keys() & {entry.id for entry in outbox.pending()}:
+            del self._unwritten[name]  # what is in the file was told first
+        with suppress(OutboxError):
+            self._write([])
+        told: list[tuple[str, Event]] = []
+        for entry in (*outbox.pending(), *self._unwritten.values()):
+            try:
+                _check(entry)
+                told.append((entry.principal, _decoder.decode(entry.payload)))
+            except ValueError as error:
+                log.error("event %s cannot be sent: %s", entry.id, error)  # noqa: TRY400 - said all
+                self._rejected.add(entry.id)
+        return told
 
     def close(self) -> None:
+        """Give up the file; what could not be written waits in memory for the next `open`."""
         if self._outbox is not None:
+            with suppress(OutboxError):
+                self._write([])
             self._outbox.close()
             self._outbox = None
 
@@ -80,50 +103,79 @@ class Courier:
     def take(self, principal: str, events: Iterable[Event], *, keep: bool = False) -> None:
         """Write sealed events; they are with the operating system when this returns.
 
-        Raises `OutboxError` if they cannot be written. With *keep* they are then held in memory and
-        written as soon as that works: what a person said is not forgotten for a full disk.
+        What is told again while it is pending, be it of another instant, is taken as it was first
+        told; `ValueError` for another event of its id, and none is taken then. Raises `OutboxError`
+        if they cannot be written. With *keep* they are then held in memory and written as soon as
+        that works, before all that is newer: what a person said is not forgotten for a full disk.
         """
-        entries = [Entry(e.id, principal, _encoder.encode(e)) for e in events]
+        fresh = self._fresh(principal, events)
         try:
-            self._open_outbox().put(*entries)
+            self._write(fresh.values())
+        except OutboxError:
+            if keep:
+                self._unwritten.update(fresh)
+            raise
+
+    def _fresh(self, principal: str, events: Iterable[Event]) -> dict[str, Entry]:
+        """Give those that are not pending, by id."""
+        fresh: dict[str, Entry] = {}
+        for event in events:
+            entry = Entry(event.id, principal, _encoder.encode(event))
+            known = fresh.get(entry.id) or self._held(entry.id)
+            if known is None:
+                _check(entry)
+                fresh[entry.id] = entry
+            elif known != entry and not _tells(known, principal, event):
+                msg = f"another event is pending under the id {entry.id}: give each its own"
+                raise ValueError(msg)
+        return fresh
+
+    def _held(self, name: str) -> Entry | None:
+        written = None if self._outbox is None else self._outbox.get(name)
+        return written or self._unwritten.get(name)
+
+    def _write(self, entries: Iterable[Entry]) -> None:
+        """Write what is held in memory and, behind it, *entries*: all or none."""
+        waiting = [*self._unwritten.values(), *entries]
+        try:
+            self._open_outbox().put(*waiting)
         except OutboxError:
             self.writable = False
-            if keep:
-                self._unwritten.extend(entries)
             raise
-        self.writable = True
-        self._wake.set()
+        self._unwritten.clear()
+        if waiting:
+            self.writable = True
+            self._wake.set()
 
     async def mend(self) -> None:
         """Run beside the gate: while the outbox cannot be written, try again; keep its file small.
 
-        A file whose fsync failed is opened anew: what the system says of it afterwards means
-        nothing.
+        A file that is gone, or whose fsync failed, is written anew with all that is pending: what
+        the system says of the old one afterwards means nothing.
         """
         while True:
             await anyio.sleep(MENDING)
-            if self._outbox is None:
+            outbox = self._outbox
+            if outbox is None:
                 continue
             try:
-                if not self.writable:
-                    await anyio.to_thread.run_sync(self._reopen)
-                    self._outbox.put(*self._unwritten)
-                    self._unwritten.clear()
-                    self.writable = True
-                    self._wake.set()
-                elif self._outbox.needs_compaction:
-                    await anyio.to_thread.run_sync(self._outbox.compact)
+                await self._tend(outbox)
             except OutboxError as error:
+                self.writable = self.writable and not outbox.broken
                 log.warning("outbox %s: %s", self._path, error)
 
-    def _reopen(self) -> None:
-        """Open the outbox anew, with all that it holds in memory. Raises `OutboxError`."""
-        held = self._open_outbox()
-        pending = list(held.pending())
-        held.close()
-        self._outbox = Outbox.open(self._path)
-        self._outbox.put(*pending)
-        self._outbox.probe()
+    async def _tend(self, outbox: Outbox) -> None:
+        if outbox.broken:
+            await anyio.to_thread.run_sync(outbox.compact)
+        if self._unwritten:
+            self._write([])
+        elif not self.writable:
+            outbox.probe()
+            self.writable = True
+            self._wake.set()
+        await anyio.to_thread.run_sync(outbox.inspect)
+        if outbox.needs_compaction:
+            await anyio.to_thread.run_sync(outbox.compact)
 
     def confirm(self, ids: Iterable[str]) -> None:
         """The ledger holds these events."""
@@ -222,3 +274,17 @@ def _in_reports(entries: list[Entry]) -> Iterable[list[Entry]]:
         size += len(entry.payload)
     if some:
         yield some
+
+
+def _check(entry: Entry) -> None:
+    """Raises `ValueError` for what no message could carry."""
+    if len(entry.payload) > _REPORT:
+        msg = f"event {entry.id} has {len(entry.payload)} bytes: {_REPORT} fit in a message"
+        raise ValueError(msg)
+
+
+def _tells(entry: Entry, principal: str, event: Event) -> bool:
+    """Whether an entry tells of an event, of whatever instant: who tells again may not say when."""
+    told = _decoder.decode(entry.payload)
+    again = msgspec.structs.replace(event, at=told.at, on=told.on)
+    return (entry.principal, told) == (principal, again)

@@ -5,9 +5,8 @@ by keys everywhere else: `sealed` turns the one form into the other.
 """
 
 import re
-from datetime import UTC, date, datetime
-from typing import ClassVar, Self
-from urllib.parse import unquote
+from datetime import UTC, date, datetime, timedelta
+from typing import ClassVar, NoReturn, Self
 
 import msgspec
 
@@ -39,13 +38,34 @@ __all__ = [
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _NAME = re.compile(r"[a-z0-9_-]{1,48}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[\s.\-_()/+]+(?=[0-9])")
+_FIRST_YEAR, _LAST_YEAR = 2, 9998  # so that it has a date on every clock, and days on both sides
+_FIRST = datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC)
+_END = datetime(_LAST_YEAR + 1, 1, 1, tzinfo=UTC)
+_FIRST_DAY, _LAST_DAY = _FIRST.date() - timedelta(days=1), _END.date()
+"""As the clocks of some territory show those instants."""
+MAX_TEXT = 256
+"""Longest of the texts that are kept as they are: an event fits in a message with many others."""
 MAX_SLOT = 720
 """Longest slot in minutes: what is agreed is a precise time, not a day (C. conso. L223-1 al. 6)."""
 
 
 def _tag(name: str) -> str:
     return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
+
+
+def _check_instant(field: str, at: datetime | None) -> None:
+    if at is None:
+        return
+    if at.tzinfo is None:
+        msg = f"`{field}` needs its offset from UTC: {at.isoformat()}"
+        raise ValueError(msg)
+    if not _FIRST <= at < _END:
+        _refuse_year(field, at)
+
+
+def _refuse_year(field: str, said: date) -> NoReturn:
+    msg = f"`{field}` lies between the years {_FIRST_YEAR} and {_LAST_YEAR}, not {said.isoformat()}"
+    raise ValueError(msg)
 
 
 class Keys(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -63,7 +83,7 @@ class Proof(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     """Where the proof of a consent is (R223-2), and the hash by which it is known.
 
     Raises `ValueError` for what names no place, for a hash that is none, and for an instant
-    without its offset.
+    without its offset or out of all reason.
     """
 
     uri: str
@@ -84,18 +104,15 @@ class Proof(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
         if not _SHA256.fullmatch(self.sha256):
             msg = f"a proof's `sha256` has 64 lower-case hexadecimal digits: {self.sha256[:80]!r}"
             raise ValueError(msg)
-        if self.collected_at is not None and self.collected_at.tzinfo is None:
-            msg = f"`collected_at` needs its offset from UTC: {self.collected_at.isoformat()}"
-            raise ValueError(msg)
+        _check_instant("collected_at", self.collected_at)
         if len(self.text_version) > 64 or not self.text_version.isprintable():
             msg = f"`text_version` has up to 64 printable characters: {self.text_version[:80]!r}"
             raise ValueError(msg)
 
     def tells(self, number: Number) -> bool:
-        """Whether the number's last nine digits can be read in it, however they are set apart."""
-        digits = number.e164.removeprefix("+")[-9:]
-        written = unquote(self.uri.replace(self.sha256, "…"))
-        return any(digits in _BETWEEN_DIGITS.sub("", text) for text in (written, self.text_version))
+        """Whether the number can be read in it; the digits of its own hash tell nothing."""
+        written = self.uri.replace(self.sha256, "…")
+        return number.told_by(written) or number.told_by(self.text_version)
 
 
 class Event(
@@ -110,12 +127,14 @@ class Event(
 ):
     """What all kinds share.
 
-    Raises `ValueError` for an id or name that no topic or table could carry, and for an instant
-    without its offset.
+    Raises `ValueError` for an id, name or text that no topic, table or message could carry, and for
+    an instant without its offset, or an instant or date out of all reason.
     """
 
     purposeful: ClassVar[bool] = False
     """Whether it speaks of one purpose (grounds) or of the person as a whole (restraints)."""
+    free: ClassVar[tuple[str, ...]] = ("id", "source")
+    """Fields that are kept as they are and in which anybody may have written anything."""
 
     id: str = msgspec.field(default_factory=new_id)
     at: datetime | None = None
@@ -134,12 +153,16 @@ class Event(
         if not _ID.fullmatch(self.id):
             msg = f"an event's id has 1 to 64 letters, digits, `.`, `_`, `:`, `-`: {self.id!r}"
             raise ValueError(msg)
-        if self.at is not None and self.at.tzinfo is None:
-            msg = f"`at` needs its offset from UTC: {self.at.isoformat()}"
-            raise ValueError(msg)
+        _check_instant("at", self.at)
+        if self.on is not None and not _FIRST_DAY <= self.on <= _LAST_DAY:
+            _refuse_year("on", self.on)
         for field, name in (("principal", self.principal), ("purpose", self.purpose)):
             if name is not None and not _NAME.fullmatch(name):
                 msg = f"`{field}` has 1 to 48 of a-z, 0-9, `_`, `-`: {name!r}"
+                raise ValueError(msg)
+        for field in self.free:
+            if len(getattr(self, field)) > MAX_TEXT:
+                msg = f"`{field}` has up to {MAX_TEXT} characters, not {len(getattr(self, field))}"
                 raise ValueError(msg)
 
     def sealed(
@@ -148,7 +171,8 @@ class Event(
         """Give this event as it may leave the process: keys instead of the number.
 
         *territories* are where the consumer is known to be; by default the number tells. Raises
-        `InvalidNumber`, and `ValueError` where a ground has no purpose or nobody is named.
+        `InvalidNumber`, and `ValueError` where a ground has no purpose, nobody is named, or the
+        number can be read in what is kept as it is.
         """
         if self.to is None:
             msg = f"{self.kind} {self.id} names nobody: give `to`, the number"
@@ -157,6 +181,10 @@ class Event(
             msg = f"{self.kind} {self.id} needs a `purpose`: a ground is specific to one"
             raise ValueError(msg)
         number = parse(self.to)
+        for field in self.free:
+            if number.told_by(getattr(self, field)):
+                msg = f"{self.kind}: the telephone number can be read in its `{field}`"
+                raise ValueError(msg)
         at = (self.at or now).astimezone(UTC)
         return msgspec.structs.replace(
             self,
@@ -211,6 +239,7 @@ class Consent(Event, frozen=True, kw_only=True):
     """The person agreed to be called, having been shown *text*."""
 
     purposeful: ClassVar[bool] = True
+    free: ClassVar[tuple[str, ...]] = (*Event.free, "text")
 
     text: str
     until: date | None = None
@@ -249,12 +278,16 @@ class ObjectionLifted(Event, frozen=True, kw_only=True):
 class Attempt(Event, frozen=True, kw_only=True):
     """A call was placed, or is about to be; told again with its outcome it is still one attempt."""
 
+    free: ClassVar[tuple[str, ...]] = (*Event.free, "call")
+
     call: str
     outcome: Outcome | None = None
 
 
 class AttemptCancelled(Event, frozen=True, kw_only=True):
     """The call was not placed after all."""
+
+    free: ClassVar[tuple[str, ...]] = (*Event.free, "call")
 
     call: str
 
@@ -293,9 +326,7 @@ class Slot(Event, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.start.tzinfo is None:
-            msg = f"`start` needs its offset from UTC: {self.start.isoformat()}"
-            raise ValueError(msg)
+        _check_instant("start", self.start)
         if self.minutes is not None and not 0 < self.minutes <= MAX_SLOT:
             msg = f"a slot has 1 to {MAX_SLOT} minutes, not {self.minutes}"
             raise ValueError(msg)

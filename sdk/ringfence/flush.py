@@ -32,8 +32,14 @@ class Flush:
     def __init__(self, sync: Callable[[], None], failure: type[Exception]) -> None:
         self._sync = sync
         self._failure = failure
+        self.begin()
+
+    def begin(self) -> None:
+        """Make it ready to `run` in the event loop that is about to use it."""
         self._wanted = anyio.Event()
         self._turn = Turn()
+        # A thread of its own: those of the default limiter may all wait for the answer to a call.
+        self._thread = anyio.CapacityLimiter(1)
 
     def ask(self) -> Turn:
         """Give the next fsync to begin. Ask of several files, then wait for each in turn."""
@@ -54,7 +60,7 @@ class Flush:
         turn, self._turn = self._turn, Turn()
         error: Exception | None = self._failure("closed while it was brought to the disk")
         try:
-            await anyio.to_thread.run_sync(self._sync)
+            await anyio.to_thread.run_sync(self._sync, limiter=self._thread)
             error = None
         except self._failure as failed:
             error = failed

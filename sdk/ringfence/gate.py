@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -19,24 +19,22 @@ from typing import Self
 
 import anyio
 import anyio.to_thread
-import msgspec
 
+from ringfence.admission import Admission
 from ringfence.book import NOTHING, Book, Plan, Read
 from ringfence.call import Call, Outcome, new_id
 from ringfence.campaign import Campaign
 from ringfence.config import ConfigError, Settings, load
 from ringfence.courier import Courier
-from ringfence.decision import NOWHERE, Decision, Origin, Reason, Verdict
-from ringfence.event import Attempt, Event, Keys
-from ringfence.evidence.record import EvidenceError
+from ringfence.decision import NOWHERE, Decision, Origin, Reason
+from ringfence.event import Event
 from ringfence.evidence.recorder import Limits
 from ringfence.liaison import VERSION, Liaison
 from ringfence.link import AnyLink
 from ringfence.mqtt import Link
 from ringfence.number import parse
-from ringfence.outbox import OutboxError
-from ringfence.permit import TO_THE_PERSON, Permit, Permits, reservation, strongest, told
-from ringfence.registrar import Registrar, attest
+from ringfence.permit import TO_THE_PERSON, Permit
+from ringfence.registrar import Registrar
 from ringfence.replica import Now, Replica
 from ringfence.rules import france
 from ringfence.rules.calendar import prepare
@@ -48,14 +46,6 @@ from ringfence.watch import Watch
 __all__ = ["Gate", "system_clock"]
 
 log = logging.getLogger(__name__)
-
-PERMIT_LIFE = 60.0
-"""Seconds in which a call asked again under its id gets the permit it has."""
-
-MAX_PERMITS = 200_000
-"""Permits kept for outcomes that come by another way, at most, and for `PERMIT_KEPT` seconds."""
-
-PERMIT_KEPT = 4 * 3600.0
 
 REVOKED = frozenset([Reason.OBJECTED, Reason.REFUSED, Reason.CONSENT_WITHDRAWN])
 """Reasons that a person can give while a call is under way."""
@@ -105,25 +95,27 @@ class Gate:
         limits = Limits(gate.evidence.segment_bytes, gate.evidence.segment_age)
         self._registrar = Registrar(gate.id, gate.data / "evidence", VERSION, limits)
         self._books: dict[str, Book] = {}
-        self._permits = Permits(MAX_PERMITS, PERMIT_KEPT)
-        self._settler = self._settle  # one bound method for all permits
-        self._boot = new_id()[:12]
+        self._boot = ""
         self._numbers = count(1)
         self._born: int | None = None
         self._stack: AsyncExitStack | None = None
-        self._liaison = self._new_liaison()
-
-    def _new_liaison(self) -> Liaison:
-        liaison = Liaison(
-            self.settings.id,
-            self._boot,
+        self._liaison = Liaison(
+            gate.id,
             books=self._books,
             courier=self._courier,
             registrar=self._registrar,
-            clock=self._clock,
+            clock=clock,
         )
-        self._plans = liaison.plans
-        return liaison
+        self._plans = self._liaison.plans
+        self._admission = Admission(
+            self._courier,
+            self._registrar,
+            books=self._books,
+            plans=self._plans,
+            campaigns=settings.campaigns,
+            clock=clock,
+            durable=gate.durability == "fsync",
+        )
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
@@ -144,16 +136,24 @@ class Gate:
             msg = "this gate is open already"
             raise RuntimeError(msg)
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(_in_thread, self._cool)
+            stack.push_async_callback(self._cool)
+            self._begin()
             await anyio.to_thread.run_sync(self._warm)
-            self._born = _forks
             link = self._liaison.connect(self._new_link)
             tasks = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(tasks.cancel_scope.cancel)
             stack.push_async_callback(self._liaison.part, link)
             self._liaison.start(tasks, link)
+            self._born = _forks
             self._stack = stack.pop_all()
         return self
+
+    def _begin(self) -> None:
+        """Make what belongs to this opening: a name that no other has, and events of this loop."""
+        self._boot = new_id()[:12]
+        self._courier.begin()
+        self._registrar.flush.begin()
+        self._liaison.begin(self._boot)
 
     async def __aexit__(
         self,
@@ -163,7 +163,15 @@ class Gate:
     ) -> bool | None:
         """Close. What is not confirmed stays in the outbox for the next start."""
         stack, self._stack = self._stack, None
-        return None if stack is None else await stack.__aexit__(kind, error, trace)
+        if stack is None:
+            return None
+        try:
+            return await stack.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            # What the block raised is raised as it is: that tasks ran beside it is our affair.
+            if group.exceptions == (error,):
+                return None
+            raise
 
     def _warm(self) -> None:
         """Open what is on disk; waits for it."""
@@ -179,28 +187,38 @@ class Gate:
             if principal in self._books:
                 self._books[principal].replica.show(event)
 
-    def _cool(self) -> None:
-        """Close what is on disk; waits for it."""
+    async def _cool(self) -> None:
+        """Close what is on disk, and decide nothing more from the moment that begins."""
         self._born = None
-        for book in self._books.values():
-            book.replica.close()
+        books = list(self._books.values())
         self._books.clear()
-        self._liaison = self._new_liaison()
-        self._courier.close()
-        self._registrar.close()
+        self._liaison.end()
+
+        def close() -> None:
+            for book in books:
+                book.replica.close()
+            self._courier.close()
+            self._registrar.close()
+
+        with anyio.CancelScope(shield=True):  # also when the gate is closed by a cancellation
+            await anyio.to_thread.run_sync(close)
 
     # --- decisions ----------------------------------------------------------------------------
 
     def check(self, call: Call) -> Decision:
         """Decide without any effect. Never raises, never waits; gates that cannot know, defer."""
         now, plan = self._clock(), self._plans.get(call.campaign)
-        return self._decide(call, plan, self._standing(plan, now), now.utc)[0]
+        return self._decide(call, plan, self._standing(call.campaign, plan, now), now.utc)[0]
 
     def check_many(self, calls: Iterable[Call], at: datetime | None = None) -> list[Decision]:
         """Decide many calls as of one instant: now, or *at*, as if all else stayed as it is.
 
-        The same answers as `check` gives one by one, in their order.
+        The same answers as `check` gives one by one, in their order. Raises `ValueError` for an
+        instant without its offset.
         """
+        if at is not None and at.tzinfo is None:
+            msg = f"`at` needs its offset from UTC: {at.isoformat()}"
+            raise ValueError(msg)
         now, plans = self._clock(), self._plans
         then = now.utc if at is None else at.timestamp()
         standings: dict[str, tuple[Reason | None, Origin]] = {}
@@ -209,7 +227,7 @@ class Gate:
             plan = plans.get(call.campaign)
             standing = standings.get(call.campaign)
             if standing is None:
-                standing = standings[call.campaign] = self._standing(plan, now)
+                standing = standings[call.campaign] = self._standing(call.campaign, plan, now)
             decisions.append(self._decide(call, plan, standing, then)[0])
         return decisions
 
@@ -238,15 +256,17 @@ class Gate:
         )
         return decision, read
 
-    def _standing(self, plan: Plan | None, now: Now) -> tuple[Reason | None, Origin]:
+    def _standing(self, campaign: str, plan: Plan | None, now: Now) -> tuple[Reason | None, Origin]:
         """Say why this gate cannot know, if so, and what it knows."""
         origin = NOWHERE if plan is None else plan.book.replica.origin(now.mono)
-        return self._doubt(plan, now), origin
+        return self._doubt(campaign, plan, now), origin
 
-    def _doubt(self, plan: Plan | None, now: Now) -> Reason | None:
+    def _doubt(self, campaign: str, plan: Plan | None, now: Now) -> Reason | None:
         if self._born != _forks:
             return Reason.NOT_READY if self._born is None else Reason.FORKED
         if plan is None:
+            if campaign in self._liaison.disputed:
+                return Reason.NOT_READY
             # Only who knows all campaigns can say that there is no such one.
             doubts = (book.replica.doubt(now) for book in self._books.values())
             return next((doubt for doubt in doubts if doubt is not None), None)
@@ -258,12 +278,14 @@ class Gate:
         return self._courier.writable and self._registrar.writable
 
     def explain(self, call: Call) -> list[tuple[Rule, Answer | None]]:
-        """Give what each rule says of a call, in the order they are asked.
+        """Give what each rule says of a call, in the order they are asked; none of a number abroad.
 
         Raises `LookupError` for a campaign this gate does not know, `InvalidNumber` for no number.
         """
-        plan = self._plan_of(call.campaign)
-        read = plan.read(parse(call.to).e164, call)
+        plan, number = self._plan_of(call.campaign), parse(call.to)
+        if not number.territories:
+            return []
+        read = plan.read(number.e164, call)
         at = datetime.fromtimestamp(self._clock().utc, UTC)
         return explain(self.rulebook, plan.terms, call, read.rows, at)
 
@@ -278,6 +300,8 @@ class Gate:
         keys = plan.read(number.e164, call).keys
 
         def judged() -> Decision | None:
+            if self._born is None:  # a gate that is closed hears nothing more
+                return None
             rows = plan.read(number.e164, call).rows
             places, at = call.territories(number), self._seconds()
             said = judge(self.rulebook, plan.terms, places, call.caller_id, rows, at)
@@ -294,11 +318,12 @@ class Gate:
     def _plan_of(self, campaign: str) -> Plan:
         plan = self._plans.get(campaign)
         if plan is None:
-            msg = f"no campaign is called {campaign!r}"
+            known = ", ".join(sorted(self._plans)) or "none"
+            msg = f"no campaign is called {campaign!r}; there are {known}"
             raise LookupError(msg)
         return plan
 
-    # --- permits ------------------------------------------------------------------------------
+    # --- permits and events -------------------------------------------------------------------
 
     async def admit(self, call: Call) -> Permit:
         """Decide, record the evidence, and if the call is allowed reserve its attempt; then answer.
@@ -308,70 +333,16 @@ class Gate:
         same permit comes back, unless something speaks against the call by now. Raises `ValueError`
         where the id belongs to another call.
         """
-        now = self._clock()
-        plan = self._plans.get(call.campaign)
-        decision, read = self._decide(call, plan, self._standing(plan, now), now.utc)
-        known = self._permits.get(call.id, now.mono)
-        if known is not None and self._repeats(known, call, decision, now):
-            return known
-        principal = "" if plan is None else plan.book.name
-        permit = Permit(call, decision, principal, now.mono, self._settler)
-        self._permits.add(permit)
-        try:
-            if plan is not None and decision.allowed:
-                self._reserve(permit, plan.book, read, now)
-            self._registrar.note(attest(permit, plan, read, now.utc))
-            if self.settings.durability == "fsync":
-                await self._to_the_disk()
-        except (OutboxError, EvidenceError) as error:
-            log.error("no call can be admitted: %s", error)  # noqa: TRY400 - the text says it all
-            if permit.decision.verdict is not Verdict.DEFER:
-                self._take_back(permit, plan, now)
-                with suppress(EvidenceError):  # what was written before must not be the last word
-                    self._registrar.note(attest(permit, plan, read, now.utc))
-        return permit
-
-    def _repeats(self, known: Permit, call: Call, decision: Decision, now: Now) -> bool:
-        """Whether the call has this permit, and nothing but its own attempt speaks against it."""
-        if (known.call.to, known.call.campaign) != (call.to, call.campaign):
-            msg = f"the id {call.id} is that of a call to another number or campaign"
-            raise ValueError(msg)
-        if known.attempt is None or known.outcome is not None or known.attempt.at is None:
-            return False
-        if now.utc - known.attempt.at.timestamp() > PERMIT_LIFE:
-            return False
-        return decision.allowed or decision.reason is Reason.ATTEMPT_LIMIT
-
-    def _reserve(self, permit: Permit, book: Book, read: Read, now: Now) -> None:
-        """Reserve the attempt: from here on it counts, even if the disk then keeps us waiting."""
-        keys = Keys(number=read.number, consumer=read.consumer or None)
-        attempt = reservation(permit, keys, now.utc)
-        self._courier.take(book.name, [attempt])
-        book.show(attempt)
-        permit.attempt = attempt
-
-    async def _to_the_disk(self) -> None:
-        """Wait for both files at once. Raises `OutboxError`, `EvidenceError`."""
-        for turn in (self._courier.flush.ask(), self._registrar.flush.ask()):
-            await turn.wait()
-
-    def _take_back(self, permit: Permit, plan: Plan | None, now: Now) -> None:
-        """Answer DEFER after all, and give the attempt back as soon as that can be written."""
-        permit.decision = msgspec.structs.replace(
-            permit.decision,
-            verdict=Verdict.DEFER,
-            reason=Reason.EVIDENCE_UNAVAILABLE,
-            retry_at=None,
-        )
-        if plan is not None and permit.attempt is not None:
-            given_back = list(told(permit, Outcome.NOT_PLACED, plan.book.keyring, now.utc))
-            permit.outcome = Outcome.NOT_PLACED
-            with suppress(OutboxError):
-                self._courier.take(plan.book.name, given_back, keep=True)
+        now, plan = self._clock(), self._plans.get(call.campaign)
+        standing = self._standing(call.campaign, plan, now)
+        decision, read = self._decide(call, plan, standing, now.utc)
+        if self._born is None:
+            return self._admission.unwritten(call, decision)
+        return await self._admission.admit(call, plan, decision, read, now)
 
     def permit(self, name: str) -> Permit | None:
         """Give the permit of the call with that id, for as long as outcomes are waited for."""
-        return self._permits.get(name, self._clock().mono)
+        return self._admission.permit(name, self._clock())
 
     async def settle(self, name: str, outcome: Outcome, *, call: Call | None = None) -> bool:
         """Close the permit of the call with that id; say whether the outcome was noted.
@@ -383,28 +354,9 @@ class Gate:
         if permit is None:
             if call is None or outcome not in TO_THE_PERSON:
                 return False
-            plan = self._plans.get(call.campaign)
-            principal = "" if plan is None else plan.book.name
-            permit = Permit(call, self.check(call), principal, 0.0, self._settler)
+            permit = self._admission.unwritten(call, self.check(call))
         await permit.close(outcome)
         return True
-
-    async def _settle(self, permit: Permit, outcome: Outcome) -> None:
-        if not permit.principal:  # the campaign was not known when it was asked about
-            log.warning("%s of call %s, which had no campaign", outcome, permit.id)
-            return
-        book = self._books.get(permit.principal)
-        if book is None:
-            msg = (
-                f"{outcome} of call {permit.id} is not recorded: the gate is closed; open it again"
-            )
-            raise OutboxError(msg)
-        events = list(told(permit, outcome, book.keyring, self._seconds()))
-        permit.outcome = strongest(permit.outcome, outcome)
-        if events:
-            await self._record(book, events)
-
-    # --- events that come by other ways -------------------------------------------------------
 
     async def record(self, event: Event) -> None:
         """Record what was said of a number; it counts in this gate when this returns.
@@ -414,22 +366,7 @@ class Gate:
         number or a principal this gate does not serve; `OutboxError` if it cannot be written: then
         it counts here all the same, and is written as soon as that works.
         """
-        book = self._books.get(event.principal or "")
-        if book is None:
-            known = ", ".join(self._books) or "none, it is not open"
-            msg = f"this gate serves no principal {event.principal!r} (it serves {known})"
-            raise ValueError(msg)
-        at = datetime.fromtimestamp(self._clock().utc, UTC)
-        await self._record(book, [event.sealed(book.keyring, at)])
-
-    async def _record(self, book: Book, events: list[Event]) -> None:
-        for event in events:
-            # The attempt of a permit is shown since it was admitted; its outcome adds none.
-            if not isinstance(event, Attempt) or event.outcome is None:
-                book.show(event)
-        self._courier.take(book.name, events, keep=True)
-        if self.settings.durability == "fsync":
-            await self._courier.flush.ask().wait()
+        await self._admission.record(event)
 
     # --- how it is ----------------------------------------------------------------------------
 
@@ -482,9 +419,3 @@ class Gate:
 
     def _seconds(self) -> float:
         return self._clock().utc
-
-
-async def _in_thread(run: Callable[[], None]) -> None:
-    """Run to its end in a thread, also when the gate is closed by a cancellation."""
-    with anyio.CancelScope(shield=True):
-        await anyio.to_thread.run_sync(run)

@@ -79,8 +79,8 @@ class Journal:
 
     @property
     def broken(self) -> bool:
-        """Whether appends are refused until the journal is opened again."""
-        return bool(self._refusal)
+        """Whether appends are refused until the journal is rewritten or opened again."""
+        return self._file < 0 or bool(self._refusal)
 
     def append(self, *payloads: bytes) -> None:
         """Hand *payloads* to the operating system in one write.
@@ -128,6 +128,26 @@ class Journal:
             self._refusal = "could not be synced, and may have lost records"
             raise
 
+    def inspect(self) -> None:
+        """Look whether others find by its path what was written; if not, it is `broken`.
+
+        The file may have been removed, replaced, or cut while it is written to, of which a write
+        tells nothing. Waits for the disk, and lets appends go on. JournalError if so; OSError if
+        one cannot tell.
+        """
+        self._check()
+        size = self._size
+        found = _found(self.path)
+        if not _is(found, self._file) or not _is(_found(lock_of(self.path)), self._lock):
+            self._refusal = "was removed or replaced while it was in use"
+        elif found and found.st_size != size and not self._changing(size):
+            self._refusal = f"has {found.st_size} bytes, where {size} were written"
+        self._check()
+
+    def _changing(self, size: int) -> bool:
+        """Whether the size is no longer that, or may not be in a moment."""
+        return self._turn.locked() or self._size != size
+
     def replay(self) -> Iterator[bytes]:
         """Give the payloads that are in the file when the iteration starts.
 
@@ -165,15 +185,22 @@ class Journal:
         *payloads* are asked for when appends are already refused. On JournalError and OSError the
         old ones stay and the journal can be used as before, unless the new file was in place and
         could not be made to last: then it is `broken`.
+
+        As all is written anew, a journal that was `broken` is not so afterwards. What others put in
+        the place of its file is not overwritten, but set aside, and if they have that in use, it is
+        a JournalError.
         """
-        self._begin()
+        self._check_owner()
+        self._begin_change()
         try:
+            self._take_place()
             file = _replace(self.path, self._header, payloads)
             try:
                 # The same descriptor, as another thread may be about to sync it.
                 os.dup2(file, self._file, inheritable=False)
                 os.close(file)
                 self._size = os.fstat(self._file).st_size
+                self._refusal = ""
                 sync_directory(self.path)
             except BaseException:
                 self._refusal = "was rewritten, but a power cut may bring the old file back"
@@ -187,17 +214,35 @@ class Journal:
             os.close(self._file)
             os.close(self._lock)  # not LOCK_UN: that would take the lock from whom we forked from
             self._file = self._lock = -1
-            self._refusal = "is closed"
+
+    def _take_place(self) -> None:
+        """See that the path is ours to write to."""
+        if not _is(_found(lock_of(self.path)), self._lock):
+            held = lock(self.path)
+            os.close(self._lock)
+            self._lock = held
+        found = _found(self.path)
+        if found is not None and not _is(found, self._file):
+            self.path.replace(self.path.with_name(f"{self.path.name}.{found.st_ino}"))
 
     def _begin(self) -> None:
         self._check()
+        self._begin_change()
+
+    def _begin_change(self) -> None:
         if not self._turn.acquire(blocking=False):
             msg = f"{self.path} is being rewritten: wait for that"
             raise JournalError(msg)
 
     def _check(self) -> None:
+        self._check_owner()
         if self._refusal:
             msg = f"{self.path} {self._refusal}: open it again"
+            raise JournalError(msg)
+
+    def _check_owner(self) -> None:
+        if self._file < 0:
+            msg = f"{self.path} is closed: open it again"
             raise JournalError(msg)
         if os.getpid() != self._process:
             msg = f"{self.path} was opened by process {self._process}: a forked child opens its own"
@@ -245,6 +290,18 @@ def sync_directory(path: Path) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _found(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _is(found: os.stat_result | None, file: int) -> bool:
+    """Whether that is the file which is open as *file*."""
+    return found is not None and os.path.samestat(found, os.fstat(file))
 
 
 def _new(path: Path) -> Path:

@@ -39,7 +39,6 @@ class Liaison:
     def __init__(
         self,
         gate: str,
-        boot: str,
         *,
         books: Mapping[str, Book],
         courier: Courier,
@@ -48,19 +47,31 @@ class Liaison:
     ) -> None:
         self.plans: dict[str, Plan] = {}
         """The campaigns of all books, by name."""
-        self.changed = anyio.Event()
-        """Set, and replaced, when link or data change."""
-        self.unread = 0
-        """Messages that could not be read or applied."""
+        self.disputed: frozenset[str] = frozenset()
+        """Names of campaigns that more than one principal has: nobody can tell whose is meant."""
         self._gate = gate
-        self._boot = boot
         self._books = books
         self._courier = courier
         self._registrar = registrar
         self._clock = clock
+        self.begin("")
+
+    def begin(self, boot: str) -> None:
+        """Make it ready to run in the loop that is about to use it; *boot* names this life."""
+        self.changed = anyio.Event()
+        """Set, and replaced, when link or data change."""
+        self.unread = 0
+        """Messages that could not be read or applied."""
+        self._boot = boot
         self._state: LinkState | None = None
         self._link: AnyLink | None = None
         self._shown: tuple[object, ...] = ()
+
+    def end(self) -> None:
+        """No campaign is known any more."""
+        self.plans.clear()
+        self.disputed = frozenset()
+        self._state = None
 
     # --- opening and closing ------------------------------------------------------------------
 
@@ -131,20 +142,27 @@ class Liaison:
             if book is not None:
                 self._act(book, book.hear(topic.what, message, self._clock()))
                 if topic.what == "config":
-                    self._plan(book)
+                    self._configure(book)
         except (TableError, WireError) as error:
             # Without space for its rows a replica doubts, and asks for them again.
             self.unread += 1
             log.warning("%s: %s", message.topic, error)
         self._note_change()
 
-    def _plan(self, book: Book) -> None:
+    def _configure(self, book: Book) -> None:
         """Go by the principal's configuration from here on."""
-        for name in [name for name, plan in self.plans.items() if plan.book is book]:
-            del self.plans[name]
         if book.replica.config is not None:
             self._registrar.configure(self._seconds(), book.name, book.replica.config)
-        self.plans.update(book.plans())
+        found: dict[str, list[Plan]] = {}
+        for each in self._books.values():
+            for name, plan in each.plans():
+                found.setdefault(name, []).append(plan)
+        self.plans.clear()
+        self.plans.update({name: plans[0] for name, plans in found.items() if len(plans) == 1})
+        self.disputed = frozenset(found) - frozenset(self.plans)
+        for name in self.disputed:
+            owners = ", ".join(plan.book.name for plan in found[name])
+            log.error("campaign %s is one of %s: none of its calls is allowed", name, owners)
 
     def _act(self, book: Book, effects: list[Effect]) -> None:
         for effect in effects:

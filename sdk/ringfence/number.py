@@ -4,8 +4,11 @@ Not here: whether a number may be called. Text is parsed once, at the border, an
 """
 
 import re
+import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import blake2b
+from urllib.parse import unquote
 
 import msgspec
 import phonenumbers
@@ -93,6 +96,8 @@ _ANTILLES = (GUADELOUPE, SAINT_MARTIN, SAINT_BARTHELEMY)
 
 _MAX_TEXT = 40  # a longer text is no number; it bounds what the parser is given
 _WRITTEN = re.compile(r"\s*\+?[0-9\s().\-/]+")  # letters would be read as the keys of a telephone
+_CLOAKED = re.compile(r"=\"(.*)\"|'(.*)|\((\+[0-9]{1,3})\)(.*)", re.DOTALL)
+"""What spreadsheets keep a number's zero with, and a country code in brackets."""
 _SPACE = re.compile(r"\s")  # French lists write no-break spaces too
 
 # What most lists write; the parser would say the same in ten times the time.
@@ -113,6 +118,54 @@ class Number(msgspec.Struct, frozen=True, gc=False):
 
     e164: str
     territories: tuple[Territory, ...]
+
+    def told_by(self, text: str) -> bool:
+        """Whether the number can be read in *text*, however its digits are set apart or written.
+
+        Looked for are the last nine digits of what is dialled in its own country: all six of
+        Saint-Pierre-et-Miquelon, all of a shorter number abroad. One of less than six is looked
+        for with its country code, as any text may have so few digits in a row.
+        """
+        return any(_dialled(self.e164) in _digits(form) for form in _decoded(text))
+
+
+_MANY = 6
+"""Digits that a text does not have by chance."""
+
+
+@lru_cache(maxsize=1 << 12)
+def _dialled(e164: str) -> str:
+    """Give the digits by which a number is known."""
+    if _PLAIN.fullmatch(e164):
+        return e164[-9:]
+    national = phonenumbers.national_significant_number(phonenumbers.parse(e164))
+    return national[-9:] if len(national) >= _MANY else e164.removeprefix("+")
+
+
+_NO_DIGIT = re.compile(r"[^0-9]+")
+
+
+def _digits(text: str) -> str:
+    if text.isascii():
+        return _NO_DIGIT.sub("", text)
+    return "".join(str(unicodedata.digit(sign)) for sign in text if sign.isdigit())
+
+
+_ENCODED = 3
+"""Times that a text may have been percent-encoded over and over; it bounds the work."""
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """Give a text as it is, and as often as it can be percent-decoded.
+
+    As it is too, since a lone `%` between two digits would take two of them with it.
+    """
+    yield text
+    for _ in range(_ENCODED):
+        before, text = text, unquote(text) if "%" in text else text
+        if text == before:
+            return
+        yield text
 
 
 @lru_cache(maxsize=1 << 16)
@@ -147,8 +200,12 @@ def _country(national: str) -> str:
 def _read(text: str) -> tuple[str, str]:
     """Give country code and national number of a text that is not plain E.164."""
     if len(text) > _MAX_TEXT or not _WRITTEN.fullmatch(text):
-        msg = f"not a telephone number: {text[:_MAX_TEXT]!r}"
-        raise InvalidNumber(msg)
+        cloaked = None if len(text) > _MAX_TEXT else _CLOAKED.fullmatch(text.strip())
+        bare = "".join(part or "" for part in cloaked.groups()) if cloaked else ""
+        if not _WRITTEN.fullmatch(bare):
+            msg = f"not a telephone number: {text[:_MAX_TEXT]!r}"
+            raise InvalidNumber(msg)
+        return _read(bare)
     if french := _FRENCH.fullmatch(_BETWEEN.sub("", text)):
         return "33", french[1]
     try:
@@ -255,4 +312,5 @@ class Keyring:
         return number or 1, int.from_bytes(state.digest(), "little") or 1
 
     def consumer(self, consumer: str) -> int:
-        return self._key(f"id:{consumer}".encode())
+        # An id may be half a character, as JSON can write it: no call may fail for that.
+        return self._key(f"id:{consumer}".encode("utf-8", "surrogatepass"))

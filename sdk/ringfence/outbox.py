@@ -10,7 +10,8 @@ within milliseconds, so this happens all the time and suffices. In a long outage
 file only grows, by what is pending anyway. What is left is the file after such an outage, too large
 to be cut on the event loop, and one that never empties because events are always under way or one
 principal's ledger is silent. For these there is `compact`, which waits for the disk: `open` calls
-it, and `needs_compaction` tells the owner of a running gate to call it in a thread.
+it, and `needs_compaction` tells the owner of a running gate to call it in a thread. So does
+`broken`, of a file that was lost or that the disk failed: all that is pending is written anew.
 """
 
 from collections.abc import Iterable, Iterator
@@ -117,8 +118,9 @@ class Outbox:
     def put(self, *entries: Entry) -> None:
         """Make *entries* pending, all or none; a killed process does not lose them.
 
-        An entry whose id is pending is ignored. OutboxFull at the limit, OutboxError (its cause
-        says why) if they cannot be written or the file is being compacted; then none is pending.
+        An entry that is pending is ignored; ValueError for another of its id. OutboxFull at the
+        limit, OutboxError (its cause says why) if they cannot be written or the file is being
+        compacted; then none becomes pending.
         """
         if not self._turn.acquire(blocking=False):
             msg = f"{self._journal.path} is being compacted: try again in some milliseconds"
@@ -151,6 +153,10 @@ class Outbox:
         chosen = self._pending if principal is None else self._by_principal.get(principal, {})
         return iter(chosen.values())
 
+    def get(self, event: str) -> Entry | None:
+        """Give what is pending under an id."""
+        return self._pending.get(event)
+
     def __len__(self) -> int:
         return len(self._pending)
 
@@ -162,8 +168,23 @@ class Outbox:
         """Whether most of the file is confirmed, and is worth rewriting."""
         return self._journal.size - self._live > max(SPARE, 3 * self._live)
 
+    @property
+    def broken(self) -> bool:
+        """Whether puts are refused until the file is rewritten by `compact`."""
+        return self._journal.broken
+
+    def inspect(self) -> None:
+        """Look whether the file is still there; waits for the disk, while puts go on.
+
+        OutboxError if it was removed, replaced or cut by others; then the outbox is `broken`.
+        """
+        try:
+            self._journal.inspect()
+        except (JournalError, OSError) as error:
+            raise OutboxError(self._told(error)) from error
+
     def compact(self) -> None:
-        """Rewrite the file with what is pending; waits for the disk.
+        """Rewrite the file with what is pending, and so mend what is broken; waits for the disk.
 
         Meanwhile, for milliseconds or a third of a second after an outage of a million events,
         puts are refused and confirmations taken. Killed at any point it leaves the old file or the
@@ -178,8 +199,7 @@ class Outbox:
     def probe(self) -> None:
         """Write a confirmation of nothing; OutboxError if that fails.
 
-        After a full disk it succeeds once there is space; after a disk that failed to sync or to
-        cut back only opening the outbox again helps.
+        After a full disk it succeeds once there is space; what is `broken` has to be rewritten.
         """
         try:
             self._journal.append(_encode(_Confirmed([])))
@@ -195,8 +215,9 @@ class Outbox:
 
     def close(self) -> None:
         """Write the confirmations if that is possible, and give up the file."""
-        self._settle()
-        self._journal.close()
+        with self._turn:  # it may run in a thread, and a put that comes then is refused
+            self._settle()
+            self._journal.close()
 
     def _replay(self) -> None:
         for record in self._journal.replay():
@@ -216,20 +237,23 @@ class Outbox:
             if len(entry.id) > MAX_ID:
                 msg = f"an id of {len(entry.id)} characters: the outbox takes {MAX_ID}"
                 raise OutboxError(msg)
-            if entry.id not in self._pending:
-                fresh.setdefault(entry.id, entry)
+            known = self._pending.get(entry.id) or fresh.setdefault(entry.id, entry)
+            if known != entry:
+                msg = f"another event is pending under the id {entry.id}: give each its own"
+                raise ValueError(msg)
         return fresh
 
     def _put(self, fresh: dict[str, Entry]) -> None:
-        if not fresh:
-            return
-        if len(self._pending) + len(fresh) > self._limit:
+        if fresh and len(self._pending) + len(fresh) > self._limit:
             msg = (
                 f"{self._journal.path} holds {len(self._pending)} of {self._limit} events that the"
                 " ledger has not confirmed: look why it does not, or raise the limit"
             )
             raise OutboxFull(msg)
         try:
+            if not fresh:
+                self._journal.append()  # what is pending is not safe in a file that is broken
+                return
             self._journal.append(*self._confirmations(), *map(_encode, fresh.values()))
         except (JournalError, OSError) as error:
             raise OutboxError(self._told(error)) from error

@@ -23,8 +23,9 @@ class Overlay:
         return key in self._filed
 
     def add(self, event: Event) -> None:
-        """Show a sealed event; told again, it is shown once."""
-        self.drop([event.id])
+        """Show a sealed event; of several of one id the first counts, as it does for the ledger."""
+        if event.id in self._events:
+            return
         self._events[event.id] = event
         for key in _keys(event):
             self._filed.setdefault(key, {})[event.id] = event

@@ -2,23 +2,25 @@
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
-from typing import TypeVar
+from datetime import UTC, date, datetime
 
 import msgspec
 
 from ringfence.call import Call, Outcome
 from ringfence.decision import Decision
 from ringfence.event import Attempt, AttemptCancelled, Event, Keys, Objection, Refusal
-from ringfence.number import Keyring, parse
+from ringfence.evidence.record import Decided
+from ringfence.flush import Turn
+from ringfence.number import METROPOLE, Keyring, parse
 from ringfence.row import day_in
 
-__all__ = ["TO_THE_PERSON", "Permit", "Permits", "reservation", "sealed", "strongest", "told"]
+__all__ = ["TO_THE_PERSON", "Permit", "Permits", "reservation", "strongest", "told"]
 
 TO_THE_PERSON = frozenset([Outcome.REFUSED, Outcome.OBJECTED])
 """Outcomes that say something of the person, and not only of the call."""
 
-E = TypeVar("E", bound=Event)
+AT_ONCE = 8
+"""Permits that one more makes forget, at most: more than one, so that they come to an end."""
 
 
 class Permit:
@@ -27,7 +29,10 @@ class Permit:
     It has reserved one attempt, which counts even if the permit is never closed.
     """
 
-    __slots__ = ("_settle", "attempt", "call", "decision", "outcome", "principal", "since")
+    __slots__ = (
+        "_settle", "attempt", "call", "decision", "evidence", "outcome", "principal", "since",
+        "told_at", "turns",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -47,6 +52,12 @@ class Permit:
         """What became of the call, as far as it was told."""
         self.attempt: Attempt | None = None
         """The attempt it has reserved."""
+        self.evidence: Decided | None = None
+        """What was written down of the decision."""
+        self.turns: tuple[Turn, ...] = ()
+        """The fsyncs that must have ended before anyone is told of it."""
+        self.told_at: datetime | None = None
+        """The latest instant of what was told of it: what is told next is later, on any clock."""
         self._settle = settle
 
     @property
@@ -96,41 +107,46 @@ class Permits:
         held = self._held
         held[permit.id] = permit
         held.move_to_end(permit.id)
-        while len(held) > self._limit or permit.since - self._oldest().since > self._kept:
+        for _ in range(AT_ONCE):  # a call does not wait for those of all the hours before it
+            if len(held) <= self._limit and permit.since - self._oldest().since <= self._kept:
+                return
             held.popitem(last=False)
 
     def _oldest(self) -> Permit:
         return next(iter(self._held.values()))
 
 
-def sealed(event: E, keyring: Keyring, call: Call, at: float) -> E:
-    """Seal what happened at *at* (Unix seconds) where the person called is."""
-    instant = datetime.fromtimestamp(at, UTC)
-    return event.sealed(keyring, instant, call.territories(parse(call.to)))
-
-
 def reservation(permit: Permit, keys: Keys, at: float) -> Attempt:
-    """Give the attempt that a permit reserves at *at* (Unix seconds).
-
-    As `sealed` would, which costs three times as much and would make the keys again.
-    """
+    """Give the attempt that a permit reserves at *at* (Unix seconds), sealed."""
     instant = datetime.fromtimestamp(at, UTC)
-    places = permit.call.territories(parse(permit.call.to))
     return Attempt(
         id=f"{permit.decision.id}-attempt",
         at=instant,
-        on=max(day_in(place.zone, instant) for place in places),
+        on=_date(permit.call, instant),
         keys=keys,
         call=permit.decision.id,
     )
 
 
-def told(permit: Permit, outcome: Outcome, keyring: Keyring, now: float) -> Iterator[Event]:
-    """Give the events that an outcome adds to what was told of the call before."""
+def _date(call: Call, instant: datetime) -> date:
+    """Give the date where the person is; of several, the one that restrains longer."""
+    places = call.territories(parse(call.to)) or (METROPOLE,)
+    return max(day_in(place.zone, instant) for place in places)
+
+
+def told(
+    permit: Permit, outcome: Outcome, keyring: Keyring, now: float, nth: int = 0
+) -> Iterator[Event]:
+    """Give the events that an outcome adds to what was told of the call before.
+
+    *nth* counts the principals that are told, where it is not known whose call it was.
+    """
     name, attempt, before = permit.decision.id, permit.attempt, permit.outcome
     at = datetime.fromtimestamp(now, UTC)
-    if attempt is not None and attempt.at is not None:
-        at = max(at, attempt.at + datetime.resolution)  # at equal instants the attempt would stand
+    for earlier in (permit.told_at, None if attempt is None else attempt.at):
+        if earlier is not None:  # at equal instants the attempt would stand
+            at = max(at, earlier + datetime.resolution)
+    permit.told_at = at
     if attempt is not None and before in (None, Outcome.NOT_PLACED) and before != outcome:
         if outcome is Outcome.NOT_PLACED:
             yield AttemptCancelled(
@@ -140,10 +156,18 @@ def told(permit: Permit, outcome: Outcome, keyring: Keyring, now: float) -> Iter
             yield msgspec.structs.replace(attempt, id=f"{name}-{outcome}", at=at, outcome=outcome)
     if outcome in TO_THE_PERSON and before not in (Outcome.OBJECTED, outcome):
         kind = Refusal if outcome is Outcome.REFUSED else Objection
-        said = kind(
-            id=f"{name}-{kind.__name__.lower()}", to=permit.call.to, consumer=permit.call.consumer
+        # Made sealed: `Event.sealed` may object to an id, and nothing may stand in the way of this.
+        yield kind(
+            id=f"{name}-{kind.__name__.lower()}" + (f"-{nth}" if nth else ""),
+            at=at,
+            on=_date(permit.call, at),
+            keys=_keys(permit.call, keyring),
         )
-        yield sealed(said, keyring, permit.call, now)
+
+
+def _keys(call: Call, keyring: Keyring) -> Keys:
+    consumer = None if call.consumer is None else keyring.consumer(call.consumer)
+    return Keys(number=keyring.number(parse(call.to).e164), consumer=consumer)
 
 
 def strongest(before: Outcome | None, said: Outcome) -> Outcome:

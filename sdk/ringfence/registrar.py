@@ -47,7 +47,8 @@ KNOWN_BY = 8
 LONGEST = 64
 """Characters of a caller ID; a longer text can be shown to nobody, and is kept as nothing shown."""
 
-_BETWEEN_DIGITS = str.maketrans("", "", " .-_/()+\u00a0\u202f")
+FEWEST = 6
+"""Digits that a telephone number has at least."""
 
 
 class Registrar:
@@ -56,7 +57,7 @@ class Registrar:
     def __init__(self, gate: str, folder: Path, release: str, limits: Limits) -> None:
         self._gate = gate
         self._recorder = Recorder(gate, folder, release=release, limits=limits)
-        self._witnessed = 0
+        self._witnessed = ("", 0)
         # A gate opened for a look decides nothing, and its folder is gone when it is.
         self._worth_telling = False
         self.flush = Flush(self._recorder.sync, EvidenceError)
@@ -68,7 +69,9 @@ class Registrar:
     @property
     def unwitnessed(self) -> int:
         """Records at the end of the chain that the ledger has not witnessed."""
-        return self._recorder.head.number - self._witnessed
+        head = self._recorder.head
+        chain, number = self._witnessed
+        return head.number - (number if chain == head.chain else 0)
 
     def open(self, at: float) -> None:
         """Go on with the chain, or begin one; waits for the disk. Raises `EvidenceError`."""
@@ -86,6 +89,13 @@ class Registrar:
         """Write a decision; it is with the operating system then. Raises `EvidenceError`."""
         self._recorder.record(decided)
         self._worth_telling = True
+
+    def correct(self, decided: Decided) -> None:
+        """Write what the dialer was told after all; as the next record if not now."""
+        try:
+            self._recorder.record(decided)
+        except EvidenceError:
+            self._recorder.owe(decided)
 
     def configure(self, at: float, principal: str, config: Config) -> None:
         """Write on what calls of *principal* are decided from here on.
@@ -117,8 +127,11 @@ class Registrar:
 
     async def _look_after(self, at: float) -> None:
         recorder = self._recorder
+        if recorder.writable:
+            await anyio.to_thread.run_sync(recorder.check)
         if not recorder.writable:
             await anyio.to_thread.run_sync(recorder.mend, at)
+            recorder.record()  # what came to be owed meanwhile
         elif recorder.due(at):
             await anyio.to_thread.run_sync(recorder.prepare)
             recorder.swap(at)
@@ -142,7 +155,7 @@ class Registrar:
 
     async def _tell(self, link: AnyLink, principals: Sequence[str], at: float) -> None:
         head = self._recorder.head
-        told_already = head.number == self._witnessed
+        told_already = (head.chain, head.number) == self._witnessed
         if told_already or not (self._worth_telling and self.writable):
             return
         with suppress(EvidenceError, LinkDown):
@@ -156,7 +169,9 @@ class Registrar:
         """The ledger holds this head of the chain."""
         head = self._recorder.head
         if answer.chain == head.chain and answer.number <= head.number:
-            self._witnessed = max(self._witnessed, answer.number)
+            chain, number = self._witnessed
+            known = number if chain == head.chain else 0
+            self._witnessed = head.chain, max(known, answer.number)
 
 
 def attest(permit: Permit, plan: Plan | None, read: Read, at: float) -> Decided:
@@ -169,7 +184,7 @@ def attest(permit: Permit, plan: Plan | None, read: Read, at: float) -> Decided:
         call=_without(call.id, number),
         reference=_without(call.reference, number),
         principal="" if plan is None else plan.book.name,
-        campaign=_without(call.campaign, number),
+        campaign=call.campaign if plan is not None else _without(call.campaign, number),
         number=read.number,
         purpose=read.purpose,
         consumer=read.consumer,
@@ -189,12 +204,19 @@ def attest(permit: Permit, plan: Plan | None, read: Read, at: float) -> Decided:
 
 
 def _without(text: str, number: Number | None) -> str:
-    """Give what a dialer calls something, unless the number that is called can be read in it."""
-    if number is not None and text:
-        digits = number.e164[4:] if number.e164.startswith("+508") else number.e164[-9:]
-        if digits in text.translate(_BETWEEN_DIGITS):
-            return "…"
-    return text[:MAX_TEXT]
+    """Give what a dialer calls something, unless a number that was called can be read in it.
+
+    Where the number itself could not be read, what has as many digits as one is not kept.
+    """
+    if len(text) < FEWEST:
+        return _writable(text)
+    told = sum(map(str.isnumeric, text)) >= FEWEST if number is None else number.told_by(text)
+    return "…" if told else _writable(text)
+
+
+def _writable(text: str) -> str:
+    """Give a text as it can be written: a dialer may hand on half a character."""
+    return text[:MAX_TEXT].encode("utf-8", "backslashreplace").decode()
 
 
 def _shown(call: Call, campaign: Campaign | None) -> str | None:
@@ -210,4 +232,4 @@ def _shown(call: Call, campaign: Campaign | None) -> str | None:
         said = said.strip()
     if campaign is not None and said in campaign.caller_ids:
         return said
-    return f"{said[:KNOWN_BY]}…" if any(map(str.isdigit, said[KNOWN_BY:])) else said
+    return f"{said[:KNOWN_BY]}…" if any(map(str.isdigit, said[KNOWN_BY:])) else _writable(said)

@@ -12,9 +12,10 @@ is lost then: the replica doubts, asks again, and goes on when there is.
 
 import math
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
+from msgspec import Meta
 
 from ringfence.backlog import Backlog
 from ringfence.decision import Origin, Reason
@@ -23,7 +24,7 @@ from ringfence.overlay import Overlay
 from ringfence.proof import Proof
 from ringfence.row import NO_FACTS, Facts
 from ringfence.snapshot import Assembly
-from ringfence.table import Table
+from ringfence.table import Table, TableError
 from ringfence.wire import (
     MAX_RANGE,
     Ask,
@@ -56,18 +57,18 @@ class Now(NamedTuple):
     """Unix seconds."""
 
 
-class Patience(msgspec.Struct, frozen=True):
+class Patience(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long is waited for what, in seconds."""
 
-    stale_after: float = 60.0
+    stale_after: Annotated[float, Meta(ge=1, le=3600)] = 60.0
     """For a head, before the rows are too old to allow a call; for anything to come of a repair,
     before all is loaded anew."""
-    max_clock_skew: float = 5.0
-    stragglers: float = 0.2
+    max_clock_skew: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    stragglers: Annotated[float, Meta(gt=0, le=10)] = 0.2
     """For a late message, before it is asked for."""
-    answer: float = 2.0
+    answer: Annotated[float, Meta(gt=0, le=60)] = 2.0
     """For an answer, before the question is put again."""
-    jitter: float = 0.1
+    jitter: Annotated[float, Meta(ge=0, le=10)] = 0.1
     """Longest random delay before a question, so that gates do not all ask at once."""
 
 
@@ -116,6 +117,10 @@ class Replica:
         self._backlog = Backlog()
         self._loading: Assembly | None = None
         self._diverged = False
+        # The ledger has lost changes that the tables show, somebody's refusal perhaps. To load what
+        # it has left would be to forget them here too; only another epoch, which a person has
+        # begun, ends that.
+        self._orphaned = False
         self._vain = 0  # loads since the last proof
         self._confirmed: list[str] = []
         self._told_again = 0
@@ -177,7 +182,7 @@ class Replica:
         return self._doubted(now)
 
     def _doubted(self, now: Now) -> Reason | None:
-        if self._diverged:
+        if self._diverged or self._orphaned:
             return Reason.DIVERGED
         if abs(self.skew(now)) > self._patience.max_clock_skew:
             return Reason.CLOCK_SKEW
@@ -201,7 +206,9 @@ class Replica:
     def _vouch(self) -> None:
         """Work out until when the rows are sure, unless more is heard: it spares each decision."""
         proved, ledger, behind = self._proof.at, self._proof.ledger_clock, self._behind_since
-        if self._diverged or proved is None or ledger is None or not self._up_to_date():
+        if self._diverged or self._orphaned or proved is None or ledger is None:
+            return
+        if not self._up_to_date():
             return
         until = proved + self._patience.stale_after
         if behind is not None:
@@ -244,8 +251,10 @@ class Replica:
             return self._go_on(now)
         hopeless = self._hope_until is not None and now.mono > self._hope_until
         if last is not None and _lost(head, last):
-            self._disprove(head, now)
-        elif hopeless and not retained:
+            self._orphaned = True
+        if self._orphaned and head.epoch == self.epoch:
+            return self._go_on(now)
+        if hopeless and not retained:
             self._load_again(head, now)
         elif self._loading or self._diverged or not self._complete or head.epoch != self.epoch:
             self._load(head, now)
@@ -327,10 +336,15 @@ class Replica:
             self._disprove(self.head, now)
 
     def _apply(self, log: Log, now: Now) -> None:
-        if log.ground:
-            self._ground.upsert(log.ground)
-        if log.restraint:
-            self._restraint.upsert(log.restraint)
+        try:
+            if log.restraint:
+                self._restraint.upsert(log.restraint)
+            if log.ground:
+                self._ground.upsert(log.ground)
+        except TableError:
+            # It waits for space, as for a batch before it: a doubt, and its restraints are shown.
+            self._backlog.hold(log)
+            raise
         self._stand_at(log.last)
         self._backlog.applied(log)
         self._reflect(log.ids)
@@ -377,7 +391,10 @@ class Replica:
 
     def _compare(self, head: Head, now: Now) -> None:
         agree = self._proof.compare()
-        if agree is False:
+        if self._orphaned:
+            # It was no loss after all if the ledger has what the tables have.
+            self._orphaned = not (agree and head.seq == self.seq)
+        elif agree is False:
             self._disprove(head, now)
         elif agree and self._backlog.newest <= self.seq:
             self._vain = 0
@@ -432,6 +449,7 @@ class Replica:
         self._ground, self._restraint = loading.ground, loading.restraint
         self.epoch = self._ground.epoch
         self._loading, self._complete, self._diverged = None, True, False
+        self._orphaned = False
         self.loads += 1
         self._ask_at = None
         self._proof.restart()

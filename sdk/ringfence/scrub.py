@@ -94,10 +94,18 @@ class Tally(msgspec.Struct):
             found[verdict, reason] += count
         return [(verdict, reason, count) for (verdict, reason), count in found.most_common()]
 
-    def trouble(self, line: int, why: str) -> None:
+    def trouble(self, line: int, why: str, language: Language) -> None:
         self.troubled += 1
         if self.troubled <= _TOLD:
-            self.troubles.append(f"line {line}: {why}")
+            where = f"line {line}:" if language == "en" else f"ligne {line}\u00a0:"
+            self.troubles.append(f"{where} {why}")
+
+
+class _Unasked(msgspec.Struct, frozen=True):
+    """Why a lead is denied without being asked about; *sentence* where the reason's says less."""
+
+    reason: Reason
+    sentence: str = ""
 
 
 class _Ending(msgspec.Struct, frozen=True):
@@ -133,20 +141,21 @@ class Scrub:
             self._line(record, what, decisions) for record, what in zip(records, asked, strict=True)
         )
 
-    def _ask(self, record: Record) -> Call | Reason | None:
+    def _ask(self, record: Record) -> Call | _Unasked | None:
         """Give the call to ask about, or why none can be; None for a line that says nothing."""
         if record.fault:
             return self._cannot_read(record, record.fault)
         if self._columns.spare(record.fields):
-            return self._cannot_read(record, "more fields than the header names")
+            return self._cannot_read(record, _SPARE)
         number, consumer, department, postal_code = self._columns.cells(record.fields)
         if not number and not any(record.fields):
             return None
         try:
             place = _place(department, postal_code)
-        except ValueError as error:
-            self.tally.trouble(record.line, str(error))
-            return Reason.UNSUPPORTED_DESTINATION
+        except _BadPlaceError as error:
+            sentence = error.sentence(self._order.language)
+            self.tally.trouble(record.line, sentence, self._order.language)
+            return _Unasked(Reason.UNSUPPORTED_DESTINATION, sentence)
         return Call(
             to=number,
             campaign=self._order.campaign,
@@ -156,15 +165,17 @@ class Scrub:
             department=place,
         )
 
-    def _cannot_read(self, record: Record, why: str) -> Reason:
+    def _cannot_read(self, record: Record, why: str) -> _Unasked:
         if len(record.text) >= MAX_RECORD:  # the reader did not keep all of it
             msg = f"line {record.line}: {why}"
             raise SheetError(msg)
-        self.tally.trouble(record.line, why)
-        return Reason.INVALID_NUMBER
+        if self._order.language == "fr":
+            why = _SPARE_IN_FRENCH if why == _SPARE else f"guillemets mal placés ({why})"
+        self.tally.trouble(record.line, why, self._order.language)
+        return _Unasked(Reason.INVALID_NUMBER)
 
     def _line(
-        self, record: Record, asked: Call | Reason | None, decisions: Iterator[Decision]
+        self, record: Record, asked: Call | _Unasked | None, decisions: Iterator[Decision]
     ) -> str:
         if asked is None:
             return record.text
@@ -172,7 +183,7 @@ class Scrub:
             decision = next(decisions)
             ending = self._ending(decision.verdict, decision.reason, decision.retry_at)
         else:
-            ending = self._ending(Verdict.DENY, asked, None)
+            ending = self._ending(Verdict.DENY, asked.reason, None, asked.sentence)
         self.tally.answers[ending.answer] += 1
         body = record.text.rstrip("\r\n")
         end = record.text[len(body) :]
@@ -191,13 +202,15 @@ class Scrub:
         quoted = body.replace('"', '""')
         return f'"{quoted}"' + delimiter * (width - 1)
 
-    def _make_ending(self, verdict: Verdict, reason: Reason, retry_at: datetime | None) -> _Ending:
+    def _make_ending(
+        self, verdict: Verdict, reason: Reason, retry_at: datetime | None, sentence: str = ""
+    ) -> _Ending:
         cells = (
             verdict,
             reason,
             "" if retry_at is None else f"{retry_at:%Y-%m-%dT%H:%M:%SZ}",
             words(reason).sources,
-            say(reason, self._order.language),
+            sentence or say(reason, self._order.language),
         )
         when = _when(verdict, retry_at, self._order.at)
         return _Ending(_behind(cells, self._delimiter), (verdict, reason, when))
@@ -242,6 +255,27 @@ def header_of(sheet: Sheet) -> str:
     return f"{sheet.above}{body}{_behind(ADDED, sheet.delimiter)}{end}"
 
 
+_SPARE = "more fields than the header names"
+_SPARE_IN_FRENCH = "plus de cellules que l’en-tête n’a de colonnes"
+
+
+class _BadPlaceError(ValueError):
+    """A cell does not say where in France the person lives."""
+
+    def __init__(self, role: str, text: str) -> None:
+        super().__init__(f"no {role} of France: {text!r}")
+        self._role = role
+        self._text = text[:_MAX_PLACE]
+
+    def sentence(self, language: Language) -> str:
+        if language == "fr":
+            called = "code postal" if self._role == "postal_code" else "département"
+            return f"Le {called} «\u00a0{self._text}\u00a0» n’est pas français."
+        return f"The {self._role.replace('_', ' ')} “{self._text}” is not French."
+
+
+_MAX_PLACE = 40
+
 _BY_POSTAL_CODE = {"97133": "977", "97150": "978"}
 """Saint-Barthélemy and Saint-Martin are departments of their own with codes of Guadeloupe's."""
 
@@ -250,7 +284,7 @@ _BY_POSTAL_CODE = {"97133": "977", "97150": "978"}
 def _place(department: str, postal_code: str) -> str | None:
     """Give the number of the department; the number of the telephone tells where there is none.
 
-    Spreadsheets drop the zero in front. Raises `ValueError` for what is no department: to go by
+    Spreadsheets drop the zero in front. Raises `_BadPlaceError` for what is no department: to go by
     the telephone's number instead might be to call at somebody's night.
     """
     if department:
@@ -263,6 +297,6 @@ def _place(department: str, postal_code: str) -> str | None:
     else:
         return None
     if found not in DEPARTMENTS:
-        msg = f"not a French department: {department or postal_code!r}"
-        raise ValueError(msg)
+        role = "department" if department else "postal_code"
+        raise _BadPlaceError(role, department or postal_code)
     return found

@@ -61,6 +61,9 @@ SIZED, FULL, GROWN = 0.75, 0.85, 0.55
 SPARE = 1024
 LEAST = 64
 
+# Beyond, the home of a key would not fit in the word it is computed in.
+MAX_HOMES = 1 << 32
+
 # Rows that come in order of their keys crowd at one end of a table that is still small, and each
 # would search through all before it. No row of uniform keys is RUN slots from home; where one is,
 # slots are spread out, up to SPREAD of them a row, for those that may follow.
@@ -73,6 +76,9 @@ CHUNK = 1 << 14
 FEW = 40
 
 _ALL_ONES = (1 << 64) - 1
+
+_NO_SPACE = (OSError, OverflowError, MemoryError)
+"""As the system says it, or Python for a size that no system has."""
 
 
 class TableError(Exception):
@@ -375,6 +381,9 @@ class _Slots:
 
     @classmethod
     def make(cls, homes: int, spare: int, path: Path | None) -> Self:
+        if homes >= MAX_HOMES:
+            msg = f"a table has less than {MAX_HOMES} homes for its rows, not {homes}"
+            raise TableError(msg)
         size = HEADER + (homes + spare) * ROW
         memory = _new_file(path, size) if path else _anonymous(size)
         START.pack_into(memory, 0, MAGIC, FORMAT, ROW_FORMAT, homes, homes + spare)
@@ -533,7 +542,11 @@ def _beside(path: Path) -> Path:
 
 def _anonymous(size: int) -> mmap.mmap:
     # Private: a forked child gets a copy, not a hand in this table.
-    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except _NO_SPACE as error:
+        msg = f"there is no memory for a table of {size} bytes: {error}"
+        raise TableError(msg) from error
 
 
 def _new_file(path: Path, size: int) -> mmap.mmap:
@@ -542,7 +555,7 @@ def _new_file(path: Path, size: int) -> mmap.mmap:
         os.ftruncate(file, 0)
         os.posix_fallocate(file, 0, size)
         return mmap.mmap(file, size)
-    except OSError as error:
+    except _NO_SPACE as error:
         path.unlink(missing_ok=True)
         msg = f"{path} cannot get the {size} bytes it needs: {error}. See to its disk"
         raise TableError(msg) from error
@@ -571,7 +584,7 @@ def _flaw(header: bytes, size: int) -> str:
         return "no table, or one of a machine with another byte order"
     if formats != [FORMAT, ROW_FORMAT]:
         return f"of formats {formats}; this release reads {[FORMAT, ROW_FORMAT]}"
-    if not 0 < homes < min(slots, 1 << 32):
+    if not 0 < homes < min(slots, MAX_HOMES):
         return f"damaged: {homes} of {slots} slots are homes"
     whole = HEADER + slots * ROW
     return "" if size == whole else f"cut short, or damaged: {size} bytes, not {whole}"

@@ -19,6 +19,7 @@ from ringfence.gate import system_clock
 from ringfence.ledger.service import Ledger
 from ringfence.link import Broker, LinkDown, LinkState, Message, Phase
 from ringfence.replica import Now
+from ringfence.wire import MAX_MESSAGE
 
 __all__ = ["Clock", "MemoryBroker", "MemoryLink", "serve_ledger"]
 
@@ -149,7 +150,11 @@ class MemoryLink:
     async def publish(
         self, topic: str, payload: bytes, *, retain: bool = False, timeout: float = 5.0
     ) -> None:
+        """Publish as a real link does. Raises `ValueError` for more than fits in a message."""
         del timeout
+        if len(payload) > MAX_MESSAGE:
+            msg = f"{topic}: {len(payload)} bytes, {MAX_MESSAGE} fit in a message; send it in parts"
+            raise ValueError(msg)
         await anyio.lowlevel.checkpoint()
         if self._on_message is None:
             msg = f"{topic}: no link"
@@ -159,11 +164,14 @@ class MemoryLink:
 
 @asynccontextmanager
 async def serve_ledger(
-    settings: Settings, clock: Clock, broker: MemoryBroker
+    settings: Settings, clock: Clock, broker: MemoryBroker, *, take_over: bool = False
 ) -> AsyncIterator[Ledger]:
     """Serve a real ledger on a broker in memory, until the block ends."""
+    opening = Ledger.open(
+        settings, clock=clock.utc, connect=broker.connect, take_over=take_over, hearing=0.02
+    )
     async with (
-        Ledger.open(settings, clock=clock.utc, connect=broker.connect) as ledger,
+        opening as ledger,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(ledger.serve)

@@ -1,6 +1,7 @@
 """Calls under way, and what the person says meanwhile: a refusal must reach the call itself."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +29,7 @@ class Watch:
         self._judge = judge
         self._watches = watches
         self._scope = anyio.CancelScope()
+        self._entered = ExitStack()
 
     @property
     def revoked(self) -> bool:
@@ -36,9 +38,12 @@ class Watch:
 
     async def __aenter__(self) -> Self:
         """Begin to watch; what was said since the call was admitted counts too."""
-        self._scope.__enter__()
-        self._watches.add(self)
-        self.look()
+        with ExitStack() as entered:
+            entered.enter_context(self._scope)
+            self._watches.add(self)
+            entered.callback(self._watches.drop, self)
+            self.look()
+            self._entered = entered.pop_all()
         return self
 
     async def __aexit__(
@@ -47,8 +52,7 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        self._watches.drop(self)
-        return self._scope.__exit__(kind, error, trace)
+        return self._entered.__exit__(kind, error, trace)
 
     def look(self) -> None:
         """See whether the call may still go on; leave the block if it may not."""
@@ -80,9 +84,14 @@ class Watches:
 
     def look_at(self, keys: Iterable[int]) -> None:
         """Something was heard of these keys."""
-        for key in keys:
+        for key in tuple(keys):
             for watch in tuple(self._by_key.get(key, ())):
                 watch.look()
 
     def look_at_all(self) -> None:
-        self.look_at(tuple(self._by_key))
+        for watch in {watch for held in self._by_key.values() for watch in held}:
+            watch.look()
+
+    def among(self, keys: Iterable[int]) -> Iterator[int]:
+        """Give those of *keys* that are watched."""
+        return (key for key in keys if key in self._by_key)

@@ -59,6 +59,9 @@ MAX_ROWS = 4 * MAX_MESSAGE
 MAX_SHARDS = 1 << 14
 """So that the missing ones can be named in one question."""
 
+MAX_TABLE = 1 << 28
+"""Rows of one kind: several for each number in France. A gate makes room for them at once."""
+
 MAX_RANGE = 64
 """Batches told again in one answer; who has got them all asks for what follows."""
 
@@ -129,6 +132,10 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     def __post_init__(self) -> None:
         if not 0 < self.shards <= MAX_SHARDS or self.shards & (self.shards - 1):
             msg = f"the number of shards is a power of two up to {MAX_SHARDS}, not {self.shards}"
+            raise ValueError(msg)
+        if max(self.ground_rows, self.restraint_rows) > MAX_TABLE:
+            rows = f"{self.ground_rows} and {self.restraint_rows}"
+            msg = f"a table has up to {MAX_TABLE} rows, not {rows}"
             raise ValueError(msg)
 
 
@@ -230,7 +237,7 @@ class Range(msgspec.Struct, frozen=True, array_like=True, tag="range"):
 
 
 class Witnessed(msgspec.Struct, frozen=True, array_like=True, tag="witnessed"):
-    """The ledger holds this head of the gate's chain, or a newer one told about the same time."""
+    """The ledger holds this head of the gate's chain."""
 
     chain: Chain
     number: Place

@@ -90,8 +90,8 @@ async def test_a_head_is_on_the_disk_before_the_gate_is_told_so(
             replies += (await gate_1.replies(3))[2:]
 
     assert replies == [Witnessed(CHAIN, 3), Witnessed(CHAIN, 5), Witnessed(CHAIN, 5)]
-    (witness,) = await held(desk)
-    assert (witness.principal, witness.gate, witness.number) == ("acme", "gate-1", 5)
+    witnesses = [(w.principal, w.gate, w.number) for w in await held(desk)]
+    assert witnesses == [("acme", "gate-1", 3), ("acme", "gate-1", 5)]
 
 
 async def test_heads_and_events_are_stored_side_by_side(desk: Desk, broker: LocalBroker) -> None:

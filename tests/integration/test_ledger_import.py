@@ -163,9 +163,52 @@ async def test_options_fill_in_what_the_file_does_not_say(desk: Desk, tmp_path: 
     assert await desk.holding() == Holding(2, 2, 0, {"consent": 2})
 
 
+def test_a_refusal_without_a_date_is_imported_and_told_of(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, port=1)
+    csv = tmp_path / "stop.csv"
+    csv.write_text("tel;Date du refus\n" + "0639980001;2026\n" * 21 + "0639980002;01/03/2026\n")
+
+    ended = desk.run_here("import", str(csv), "--principal", "acme", "--kind", "refusal")
+
+    assert (ended.status, ended.complained) == (0, "")
+    first, told, *lines = ended.said.splitlines()
+    assert "22 lines read, 2 imported, 20 known, 0 rejected" in first
+    assert told == "21 lines are dated today for want of a date that can be read:"
+    assert lines[0].startswith("  line 2: not a date like 31/12/2026, 2026-12-31 or 46387")
+    assert (len(lines), lines[-1]) == (21, "  …")
+
+
+CAMPAIGN = """
+[campaigns.acme-fibre]
+principal = "acme"
+purpose = "fibre"
+sector = "telecom"
+operator = "callco"
+dial_mode = "preview"
+caller_ids = ["+33162000001"]
+"""
+
+
+def test_a_purpose_that_no_campaign_has_is_warned_of_once(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, port=1)
+    csv = consents(tmp_path / "crm.csv", 3, "Léo;0639980004;01/03/2026;web-1;fibre")
+    who = ("--principal", "acme")
+    desk.config.write_text(desk.config.read_text() + CAMPAIGN)
+
+    imported = desk.run_here("import", str(csv), *who)
+    words = ("--to", "0639980001", "--purpose", "energie")
+    recorded = desk.run_here("record", "withdrawal", *who, *words)
+
+    warning = "ringfence: warning: no campaign of acme has the purpose {}; there are fibre\n"
+    assert (imported.status, recorded.status) == (0, 0)
+    assert imported.complained == warning.format("fibre-0")
+    assert recorded.complained.startswith(warning.format("energie"))
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
+        (["."], ". is no regular file"),
         (["none.csv"], "none.csv: No such file or directory"),
         (["nameless.csv"],
          ("no column for the number; there are 'Nom', 'Prénom', 'Date': say which it is with"

@@ -7,6 +7,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from tests.integration.desk import Desk, Ended
+from tests.integration.test_ledger_cli import UNSERVED
 from typer.testing import CliRunner
 
 from ringfence.broker import LocalBroker
@@ -100,7 +101,7 @@ def test_a_consent_is_recorded_with_a_file_that_is_kept(desk: Desk, form: Path) 
     ended = record(desk, "--proof", str(form))
     form.unlink()
 
-    assert (ended.status, ended.complained) == (0, "")
+    assert (ended.status, ended.complained) == (0, UNSERVED)
     assert proofs(desk) == [KEPT]
     assert kept(desk).read(DIGEST) == CONTENT
     assert b"639980001" not in desk.database.read_bytes()
@@ -141,7 +142,7 @@ def test_only_a_consent_has_a_proof(desk: Desk, form: Path) -> None:
     ended = record(desk, "--proof", str(form), kind="refusal")
 
     assert ended.status == 2
-    assert "unknown field `proof`" in ended.complained
+    assert "refusal: takes no --proof" in ended.complained
 
 
 # --- import ---------------------------------------------------------------------------------------
@@ -196,16 +197,25 @@ def test_the_column_of_proofs_can_be_named(desk: Desk, form: Path) -> None:
     assert proofs(desk) == [KEPT]
 
 
-async def test_a_machine_without_the_ledger_sends_the_hash_and_keeps_no_file(
+async def test_a_machine_without_the_ledger_takes_no_file_that_it_cannot_keep(
     tmp_path: Path, form: Path, broker: LocalBroker
 ) -> None:
     desk = Desk(tmp_path, broker.broker.port)
     csv = tmp_path / "crm.csv"
-    csv.write_text(f"{HEADER}0639980001;{REST};{form.name};{DIGEST}\n")
+    csv.write_text(
+        f"{HEADER}0639980001;{REST};{form.name};{DIGEST}\n0639980002;{REST};{KEPT.uri};\n"
+    )
+    consent = ("record", "consent", "--principal", "acme", "--to", "0639980003", "--purpose",
+               "fibre", "--text", "web-1", "--proof", str(form))  # fmt: skip
 
     async with desk.serving():
         ended = await desk.bring_in(csv, config=desk.elsewhere)
+        recorded = await desk.run(*consent, config=desk.elsewhere)
 
-    assert (ended.status, ended.complained) == (0, "")
-    assert await anyio.to_thread.run_sync(proofs, desk) == [KEPT]
+    assert ended.status == 1
+    assert "2 lines read, 1 imported, 0 known, 1 rejected" in ended.said
+    assert "1 a proof that cannot be kept, as the configuration has no table [ledger]" in ended.said
+    assert (recorded.status, recorded.said) == (2, "")
+    assert "a proof that cannot be kept" in recorded.complained
+    assert await anyio.to_thread.run_sync(proofs, desk, "+33639980002") == [KEPT]
     assert not await anyio.Path(kept(desk).folder).exists()

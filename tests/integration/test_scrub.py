@@ -1,5 +1,6 @@
 """`ringfence scrub` and `explain` with a ledger that serves, on a real broker."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -156,19 +157,48 @@ def test_the_number_shown_is_the_only_one_or_said(desk: Desk) -> None:
     assert (said.returncode, "1 could be called then" in said.stdout) == (0, True)
     assert (unknown.returncode, unknown.stderr) == (
         2,
-        "ringfence: no campaign is called 'three-numbers'\n",
+        "ringfence: no campaign is called 'three-numbers'; there are fibre, two-numbers\n",
     )
 
 
 def test_an_explanation_is_given_in_words(desk: Desk) -> None:
-    done = desk.run("explain", "+33639980003", "--campaign", "fibre", "--lang", "fr",
-                    "--caller-id", "+33162000001")  # fmt: skip
+    done = desk.run("explain", "+33639980003", "--campaign", "fibre", "--lang", "fr")
 
-    assert done.returncode == 1
+    assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.endswith(
-        "DENY refused\nLa personne a refusé d’être démarchée, et son refus vaut toujours.\n"
+        "INTERDIT refused\nLa personne a refusé d’être démarchée, et son refus vaut toujours.\n"
     )
+    about, consent, header = done.stdout.splitlines()[:3]
+    assert re.fullmatch(
+        r"\+33639980003 pour la campagne fibre, numéro affiché \+33162000001\u00a0; demandé le"
+        r" \w+ \d\d/\d\d/\d{4} \d\d:\d\d à Paris",
+        about,
+    )
+    assert consent == (
+        "consentement du 01/09/2026 au texte web-1\u00a0; son dernier jour est le 31/08/2027"
+    )
+    assert header.split() == ["question", "réponse", "motif", "en", "clair", "sources"]
     assert "D223-9 al. 3" in " ".join(done.stdout.split())
+    assert "rien à" in done.stdout
+
+
+def test_an_explanation_shows_the_number_that_a_list_would_be_scrubbed_with(desk: Desk) -> None:
+    at_number = ("explain", "+33639980009", "--campaign")
+
+    only = desk.run(*at_number, "fibre")
+    unsaid = desk.run(*at_number, "two-numbers")
+    no_number = desk.run(*at_number, "fibre", "--caller-id", "abc")
+    unknown = desk.run(*at_number, "fibr")
+
+    assert only.stdout.splitlines()[1] == "no consent is known"
+    assert "DENY no_ground" in only.stdout
+    assert (unsaid.returncode, "it lists +33162000001, +33162000002" in unsaid.stderr) == (2, True)
+    assert (no_number.returncode, no_number.stderr) == (
+        2, "ringfence: --caller-id: not a telephone number: 'abc'\n",
+    )  # fmt: skip
+    assert (unknown.returncode, unknown.stderr) == (
+        2, "ringfence: no campaign is called 'fibr'; there are fibre, two-numbers\n",
+    )  # fmt: skip
 
 
 def test_without_a_ledger_nothing_is_written(alone: Desk) -> None:

@@ -28,6 +28,7 @@ from tests.unit.recorded import (
 from ringfence.evidence.record import AnyRecord, Configured, Decided, EvidenceError, Learned, decode
 from ringfence.evidence.recorder import Recorder
 from ringfence.evidence.segment import Segment, file_name, follow, records, seal, segments
+from ringfence.journal import lock_of
 
 # The laws are about bytes: where there is a disk in memory, thousands of fsyncs cost nothing.
 MEMORY = Path("/dev/shm")  # noqa: S108 - only as the parent of folders with random names
@@ -192,11 +193,13 @@ class RecorderModel(RuleBasedStateMachine):
         self.parent = TemporaryDirectory(dir=FOLDERS)
         self.folder = Path(self.parent.name, "evidence")
         self.model: list[AnyRecord] = []
+        self.owed: list[AnyRecord] = []
         self.configured: dict[str, float] = {}
         self.gate = self.begin()
 
     def begin(self) -> Recorder:
         self.configured = {}
+        self.owed = []
         gate = recorder(self.folder)
         gate.open(AT)
         return gate
@@ -213,6 +216,9 @@ class RecorderModel(RuleBasedStateMachine):
         except EvidenceError:
             assert not self.gate.writable
             assert self.gate.head == before
+            for record in batch:
+                self.gate.owe(record)
+            self.owed += batch
         else:
             self.model += batch
             assert self.gate._journal
@@ -261,6 +267,18 @@ class RecorderModel(RuleBasedStateMachine):
             self.gate.mend(AT)
         self.gate.mend(AT)
         assert self.gate.writable
+        assert self.gate.owing == 0
+        self.model += self.owed
+        self.owed = []
+
+    @precondition(lambda self: self.gate.writable)
+    @rule()
+    def the_lock_is_removed(self) -> None:
+        """By somebody who tidies up: the file may be another's from then on."""
+        assert self.gate._journal
+        lock_of(self.gate._journal.path).unlink()
+        with pytest.raises(EvidenceError, match="removed or replaced"):
+            self.gate.check()
 
     @rule(half=st.sampled_from([b"", b" ", b" \0\0\0", b"\0" * 9]))
     def kill(self, half: bytes) -> None:

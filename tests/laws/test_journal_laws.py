@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ringfence.journal import Journal, JournalError
-from ringfence.outbox import Entry, Outbox, OutboxFull
+from ringfence.outbox import Entry, Outbox, OutboxError, OutboxFull
 
 MAGIC = b"RFtest"
 
@@ -235,13 +235,15 @@ class OutboxModel(RuleBasedStateMachine):
     @rule(batch=st.lists(entries, max_size=4))
     def put_some(self, batch: list[Entry]) -> None:
         after = dict(self.model)
-        for entry in batch:
-            after.setdefault(entry.id, entry)
+        alone = all(after.setdefault(entry.id, entry) == entry for entry in batch)
         try:
             self.outbox.put(*batch)
+        except ValueError:
+            assert not alone
         except OutboxFull:
             assert len(after) > LIMIT
         else:
+            assert alone
             self.model = after
             self.put += batch
 
@@ -260,6 +262,21 @@ class OutboxModel(RuleBasedStateMachine):
     @rule()
     def sync(self) -> None:
         self.outbox.sync()
+
+    @rule()
+    def inspect(self) -> None:
+        self.outbox.inspect()
+
+    @rule(content=st.none() | st.binary(max_size=20))
+    def lose(self, content: bytes | None) -> None:
+        """Somebody removes the file, or puts another in its place; all is written anew."""
+        self.path.unlink()
+        if content is not None:
+            self.path.write_bytes(content)
+        with suppress(OutboxError):
+            self.outbox.inspect()
+        assert self.outbox.broken
+        self.outbox.compact()
 
     @rule()
     def reopen(self) -> None:

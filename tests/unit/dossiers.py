@@ -47,7 +47,8 @@ POOR = Text(
     parties=frozenset(["acme"]),
     channel=Channel.PAPER,
 )
-TEXTS = {"web-2026": WEB, "flyer": POOR}
+TELEPHONE = msgspec.structs.replace(WEB, channel=Channel.INBOUND_CALL)
+TEXTS = {"web-2026": WEB, "flyer": POOR, "telephone": TELEPHONE}
 FIBRE = Campaign(
     principal="acme",
     purpose="fibre",

@@ -250,7 +250,7 @@ def test_a_file_of_version_1_is_read_as_it_is(old: Path) -> None:
     assert version(old) == 1
 
 
-def test_a_file_of_version_1_becomes_one_of_version_2_and_keeps_what_it_holds(old: Path) -> None:
+def test_a_file_of_version_1_becomes_one_of_the_latest_and_keeps_what_it_holds(old: Path) -> None:
     with Store(old, epoch=9) as store:
         assert (store.epoch, store.seq("acme")) == (5, 1)
         store.commit([], [Claim("acme", HEAD, NOON)])
@@ -260,7 +260,7 @@ def test_a_file_of_version_1_becomes_one_of_version_2_and_keeps_what_it_holds(ol
         assert len(archive.heads()) == 1
     with Store(old, epoch=9) as store:  # and a second time there is nothing to do
         assert store.seq("acme") == 1
-    assert version(old) == 2
+    assert version(old) == 3
 
 
 def test_a_file_that_cannot_become_one_of_version_2_stays_one_of_version_1(old: Path) -> None:
@@ -285,9 +285,9 @@ def test_a_new_file_and_one_that_was_old_have_the_same_tables(old: Path, tmp_pat
 
 def test_a_file_of_a_later_version_is_left_alone(old: Path) -> None:
     with closing(sqlite3.connect(old)) as db, db:
-        db.execute("PRAGMA user_version=3")
+        db.execute("PRAGMA user_version=4")
 
-    with pytest.raises(StoreError, match="has schema 3, this version knows 2: upgrade"):
+    with pytest.raises(StoreError, match="has schema 4, this version knows 3: upgrade"):
         Store(old, epoch=9)
-    with pytest.raises(StoreError, match="has schema 3; this version knows 2"), Archive.open(old):
+    with pytest.raises(StoreError, match="has schema 4; this version knows 3"), Archive.open(old):
         pass

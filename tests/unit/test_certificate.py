@@ -116,6 +116,43 @@ def test_a_mention_that_the_text_lacked_is_shown_as_lacking(world: World) -> Non
     assert "the text named none" in said
 
 
+@pytest.mark.parametrize(
+    ("purpose", "text", "why"),
+    [
+        ("fibre", "flyer", "il manque au texte des mentions exigées (art. R223-1) ; le texte ne"),
+        ("cover", "telephone", "recueilli par téléphone, ce qui ne vaut pas pour l’assurance"),
+    ],
+)
+def test_a_consent_that_permits_no_call_says_so_and_why(
+    world: World, purpose: str, text: str, why: str
+) -> None:
+    world.say(consent("2026-11-20", purpose=purpose, text=text))
+
+    told = certificate(world, purpose=purpose)
+
+    assert told.state is State.DEFECTIVE
+    said = text_of(print_certificate(told, FRENCH))
+    assert "Le 30 novembre 2026, ce consentement est en cours, mais ne permet aucun appel :" in said
+    assert why in said
+    assert "en vigueur" not in said
+    english = text_of(print_certificate(told, ENGLISH))
+    assert "On 30 November 2026 this consent is current, but permits no call:" in english
+
+
+def test_of_what_is_known_by_the_day_only_no_time_is_told(world: World) -> None:
+    only = "import (day only)"
+    world.say(consent(at=at("2026-09-01T12:00"), source=only))
+    world.say(consent(at=at("2026-08-01T12:00"), source=only))
+    end = at("2026-09-20T12:00")
+    world.say(Withdrawal(to=NUMBER, purpose="fibre", at=end, source=only))
+
+    said = text_of(print_certificate(certificate(world), FRENCH))
+
+    assert "Donné le 1er septembre 2026 Recueilli par site internet (import, jour seul" in said
+    assert "Vous l’avez retiré le 20 septembre 2026." in said
+    assert "12:00:00" not in said
+
+
 def test_the_latest_consent_is_certified_and_earlier_ones_are_listed(world: World) -> None:
     world.say(consent("2026-10-01", id="new"))
     world.say(consent("2025-12-24", id="old", until=date(2026, 6, 30)))

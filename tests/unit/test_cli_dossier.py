@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.unit.dossiers import NUMBER, World, at, text_of
 from typer.testing import CliRunner, Result
@@ -16,6 +17,7 @@ from ringfence.cli.app import app
 from ringfence.decision import Reason, Verdict
 from ringfence.event import Consent, Proof, Refusal
 from ringfence.ledger.proofs import Proofs
+from ringfence.wire import ChainHead
 
 SHOW = ("evidence", "show", "06 39 98 00 01", "--principal", "acme")
 CERTIFICATE = ("consent", "certificate", "06 39 98 00 01", "--principal", "acme")
@@ -53,7 +55,7 @@ def test_a_story_is_told_in_french_or_in_english(world: World) -> None:
 
     assert (french.exit_code, english.exit_code) == (0, 0)
     assert "Consentement donné" in french.stdout
-    assert "Appel refusé" in french.stdout
+    assert "Appel interdit" in french.stdout
     assert "Acme Télécom SAS" in french.stdout
     assert "Consent given" in english.stdout
     assert "R223-1" in english.stdout
@@ -120,7 +122,14 @@ def test_a_certificate_is_written_and_the_proof_is_named_that_goes_with_it(
     result = run(world, *CERTIFICATE, "--purpose", "cover", "-o", file)
 
     assert result.exit_code == 0
-    assert result.stdout == (f"{file}\nthe proof, to be handed over with it: {proofs.find(kept)}\n")
+    place = proofs.find(kept)
+    assert place is not None
+    assert result.stdout.replace("\u00a0", " ") == (
+        f"{file}\nla preuve, à remettre avec lui : {place}\n"
+    )
+    assert run(world, *CERTIFICATE, "--purpose", "cover", "-o", file, "--lang", "en").stdout == (
+        f"{file}\nthe proof, to be handed over with it: {place}\n"
+    )
     assert kept in text_of(file.read_bytes())
 
 
@@ -140,8 +149,43 @@ def test_where_there_is_no_consent_the_command_says_so_and_writes_nothing(
     result = run(world, *CERTIFICATE, "--purpose", "mobile", "-o", file)
 
     assert result.exit_code == 1
-    assert result.stderr.startswith("ringfence: the ledger holds no consent of +33639980001 to")
+    assert result.stderr.replace("\u00a0", " ") == (
+        "ringfence: le registre n’a aucun consentement du 06 39 98 00 01 pour « mobile » d’acme,"
+        " dont les campagnes ont pour finalités : cover, fibre\n"
+    )
     assert not file.exists()
+    english = run(world, *CERTIFICATE, "--purpose", "mobile", "-o", file, "--lang", "en")
+    assert english.stderr.startswith("ringfence: the ledger holds no consent of +33639980001 to")
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"), [("altered", "ne correspond plus"), ("deleted", "fichier manquant")]
+)
+def test_a_proof_that_is_no_longer_what_was_kept_is_not_handed_over(
+    world: World, tmp_path: Path, harm: str, told: str
+) -> None:
+    form = tmp_path / "form.html"
+    form.write_text("I agree")
+    proofs = Proofs(tmp_path / "proofs")
+    kept = proofs.keep(form)
+    proof = Proof(uri=f"proof:{kept}", sha256=kept)
+    when = at("2026-11-20T10:00")
+    world.say(Consent(to=NUMBER, purpose="cover", text="web-2026", at=when, proof=proof))
+    place = proofs.find(kept)
+    assert place is not None
+    if harm == "altered":
+        place.write_text("I never agreed")
+    else:
+        place.unlink()
+    file = tmp_path / "certificate.pdf"
+
+    result = run(world, *CERTIFICATE, "--purpose", "cover", "-o", file)
+    as_json = run(world, *CERTIFICATE, "--purpose", "cover", "--json")
+
+    assert (result.exit_code, result.stdout) == (1, f"{file}\n")
+    assert told in result.stderr
+    assert told in text_of(file.read_bytes())
+    assert (as_json.exit_code, json.loads(as_json.stdout)["proof_file"]) == (1, None)
 
 
 # --- report ---------------------------------------------------------------------------------------
@@ -167,6 +211,55 @@ def test_a_month_is_reported_as_json_and_as_pdf(world: World, tmp_path: Path) ->
     assert told["liability"]["legal"] == 375_000
     assert as_pdf.stdout == f"{file}\n"
     assert "An upper bound, not a forecast." in text_of(file.read_bytes())
+
+
+# --- evidence that is not what the ledger knows ---------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [SHOW, REPORT], ids=["show", "report"])
+def test_evidence_that_the_ledger_knows_otherwise_is_told_first_and_in_the_exit_status(
+    world: World, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    world.witness(msgspec.structs.replace(world.gate().head, link=bytes(32)))
+    file = tmp_path / "out.pdf"
+
+    as_text = run(world, *command, *given(world))
+    as_json = run(world, *command, *given(world), "--json")
+    as_pdf = run(world, *command, *given(world), "--pdf", file)
+
+    assert [each.exit_code for each in (as_text, as_json, as_pdf)] == [1, 1, 1]
+    assert "PREUVES NON CONFORMES" in "".join(as_text.stdout.splitlines()[:3])
+    for each in (as_text, as_json, as_pdf):
+        assert "PREUVES NON CONFORMES" in each.stderr
+    assert json.loads(as_json.stdout)["chains"][0]["witnessed"] == "differs"
+    first = text_of(file.read_bytes()).partition("Page 2 sur")[0]
+    assert "PREUVES NON CONFORMES" in first
+
+
+@pytest.mark.parametrize("command", [SHOW, REPORT], ids=["show", "report"])
+def test_gates_that_the_ledger_knows_and_whose_evidence_was_not_given_are_named(
+    world: World, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    world.witness(world.gate().head)
+    for gate in ("tunis-2", "tunis-3"):
+        head = ChainHead(gate, gate[-1] * 16, 9, bytes(32), at("2026-11-05T10:00"))
+        world.witness(head)
+    file = tmp_path / "out.pdf"
+
+    as_text = run(world, *command, *given(world))
+    as_json = run(world, *command, *given(world), "--json")
+    run(world, *command, *given(world), "--pdf", file)
+
+    told = "Le registre connaît aussi tunis-2 et tunis-3, dont les preuves n’ont pas été lues"
+    assert as_text.exit_code == 0
+    assert told in as_text.stdout
+    assert told in text_of(file.read_bytes()).partition("Page 2 sur")[0]
+    answer = json.loads(as_json.stdout)
+    assert answer["gaps"] == ["unread_chains"]
+    assert [(one["gate"], one["number"]) for one in answer["unread"]] == [
+        ("tunis-2", 9),
+        ("tunis-3", 9),
+    ]
 
 
 # --- what cannot be done --------------------------------------------------------------------------

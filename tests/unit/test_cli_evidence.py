@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from ringfence.cli.app import app
 from ringfence.decision import Reason, Verdict
 from ringfence.evidence.chain import Filed
-from ringfence.evidence.record import AnyRecord, Decided
+from ringfence.evidence.record import AnyRecord, Decided, Dropped
 from ringfence.evidence.recorder import Recorder
 from ringfence.evidence.segment import segments
 from ringfence.gate import system_clock
@@ -53,11 +53,11 @@ class Office:
         given = [command, "--config", self.config, *arguments]
         return CliRunner().invoke(app, ["evidence", *map(str, given)])
 
-    def hear(self, chain: Path, last: Filed) -> None:
+    def hear(self, chain: Path, last: Filed, at: datetime = NOON) -> None:
         """Let a ledger hear that this record is the newest."""
         with Store(self.folder / "ledger.sqlite", 1) as store:
             store.register("acme", {}, {})
-            head = ChainHead("tunis-1", chain.name, last.number, last.link, NOON)
+            head = ChainHead("tunis-1", chain.name, last.number, last.link, at)
             store.commit([], [Claim("acme", head, NOON)])
 
 
@@ -139,6 +139,62 @@ def test_a_chain_that_is_gone_is_found_though_nothing_is_left(office: Office, go
 
     assert result.exit_code == 1
     assert f"{chain.name}: the whole chain is missing" in result.stdout
+
+
+def test_half_a_record_at_the_end_is_told_and_is_no_fault(office: Office) -> None:
+    """A kill leaves it, and the gate may never start again."""
+    chain = office.file([decided()] * 5)
+    segment, there = filed(chain)
+    office.hear(chain, there[-2])
+    segment.path.write_bytes(segment.path.read_bytes()[:-3])
+
+    result = office.run("verify")
+    told = office.run("verify", "--json")
+
+    assert result.exit_code == 0
+    assert "000001.journal proves nothing from record 7 on" in result.stdout
+    assert "a process was killed while it wrote them" in result.stdout
+    assert result.stdout.endswith("all holds\n")
+    assert [it["what"] for it in json.loads(told.stdout)["chains"][0]["findings"]] == ["torn"]
+
+
+def test_what_no_ledger_was_told_of_is_found(office: Office) -> None:
+    chain = office.file([decided()] * 5)
+    office.hear(chain, filed(chain)[1][3])
+
+    result = office.run("verify")
+
+    assert result.exit_code == 1
+    assert "records 5 to 7 were never witnessed, and there are some of 2026-11-24" in result.stdout
+
+
+@pytest.mark.parametrize("source", ["database", "file"])
+def test_a_record_that_says_more_was_dropped_than_could_be_is_found(
+    office: Office, source: str
+) -> None:
+    """By the time at which the ledger was told, too: it says so in both ways."""
+    then = TUESDAY - 1000 * DAY
+    chain = office.file(
+        [decided(then - 300 * DAY)] * 2, [decided(then)], [Dropped(TUESDAY, 1096, ((1, 7),))]
+    )
+    first, last = filed(chain, 0)[1][-1], filed(chain)[1][-1]
+    office.hear(chain, first, datetime.fromtimestamp(then, UTC))
+    office.hear(chain, last)
+    for segment in segments(chain)[:2]:
+        segment.path.unlink()
+    arguments: list[str | Path] = []
+    if source == "file":
+        heads = CliRunner().invoke(app, ["ledger", "heads", "--config", str(office.config)])
+        (office.folder / "heads.json").write_text(heads.stdout)
+        arguments = ["--heads", office.folder / "heads.json"]
+
+    result = office.run("verify", *arguments)
+
+    assert result.exit_code == 1
+    assert (
+        "records 5 to 7 were removed before the time: the ledger was told of record 4 on"
+        " 2024-02-28 09:30:00 UTC"
+    ) in result.stdout
 
 
 def test_without_heads_it_says_what_was_not_checked(office: Office) -> None:

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from ringfence.call import Call
 from ringfence.cli.app import app
-from ringfence.cli.moment import NoAnswerError
+from ringfence.cli.moment import SILENCE, NoAnswerError, await_ready
 from ringfence.cli.scrub import ATTEMPTS, _decide, _read_time, _replacing
-from ringfence.cli.summary import as_json, drawn, in_short
+from ringfence.cli.summary import as_json, drawn, in_short, troubles
 from ringfence.config import GateSettings, PrincipalSettings, Settings
 from ringfence.decision import DOUBTS, Decision, Reason, Verdict
 from ringfence.gate import Gate
@@ -69,7 +69,8 @@ def folder(tmp_path: Path) -> Path:
         ("leads.csv -o out.csv --column tel=nom", "--column: 'tel=nom' is not ROLE=NAME"),
         ("leads.csv -o out.csv --column number=gsm", "no column is called 'gsm'"),
         ("leads.csv -o out.csv --at 2026-12-01", "--at: '2026-12-01' is a date without a time"),
-        ("leads.csv -o out.csv --at tomorrow", "not a date: 'tomorrow'"),
+        ("leads.csv -o out.csv --at tomorrow", "not a date like 31/12/2026"),
+        ("leads.csv -o out.csv --caller-id abc", "--caller-id: not a telephone number: 'abc'"),
         ("leads.csv -o out.csv", "the configuration has no table [gate]"),
     ],
 )
@@ -146,6 +147,7 @@ class Hesitant(Gate):
         )
         self._answers = [Decision(Verdict.DEFER, doubt)] * times
         self._missing = missing
+        self.waited: list[float | None] = []
 
     def check_many(self, calls: Iterable[Call], at: datetime | None = None) -> list[Decision]:
         assert at == AT
@@ -153,7 +155,7 @@ class Hesitant(Gate):
         return [answer for _ in calls]
 
     async def ready(self, timeout: float | None = None) -> Readiness:
-        del timeout
+        self.waited.append(timeout)
         return Readiness(self._missing)
 
 
@@ -173,6 +175,19 @@ async def test_a_gate_that_stays_in_doubt_ends_the_list() -> None:
         await _decide(Hesitant(Reason.STALE, 1, {"acme": "stale"}), AT, 1, CALLS)
     with pytest.raises(NoAnswerError, match="does not know the answer any more: forked"):
         await _decide(Hesitant(Reason.FORKED, ATTEMPTS, {}), AT, 1, CALLS)
+
+
+async def test_a_long_wait_is_not_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    gate = Hesitant(Reason.STALE, 0, {"acme": "not_ready"})
+    for patience in (SILENCE, 30):
+        with pytest.raises(NoAnswerError, match=f"no answer within {patience:g} s"):
+            await await_ready(gate, patience)
+
+    await await_ready(Hesitant(Reason.STALE, 0, {}), 30)
+
+    assert gate.waited == [SILENCE, SILENCE, 30 - SILENCE]
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "waiting up to 30 s for an answer: acme: not_ready\n")
 
 
 # --- what it shows --------------------------------------------------------------------------------
@@ -231,6 +246,19 @@ def test_the_summary_speaks_french() -> None:
         "out.csv\u00a0: 1\u202f000\u202f000 contacts\u00a0; 250\u202f000 pourraient être appelés à"
         " ce moment, 125\u202f000 plus tard, 625\u202f000 jamais"
     )
+
+
+def test_leads_that_are_denied_unread_are_told_of_in_the_language_that_is_asked_for() -> None:
+    tally = Tally(troubles=["ligne 2"], troubled=1250)
+
+    assert list(troubles(tally, "fr")) == [
+        "1\u202f250 lignes n’ont pas pu être lues, et les appels sont interdits\u00a0:",
+        "  ligne 2",
+        "  …",
+    ]
+    assert next(troubles(tally, "en")) == "1,250 lines could not be read, and are denied:"
+    assert next(troubles(Tally(troubled=1), "en")).startswith("1 line could not")
+    assert list(troubles(Tally(), "fr")) == []
 
 
 def test_a_list_without_leads_has_a_summary_too() -> None:

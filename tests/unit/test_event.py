@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
@@ -6,6 +7,7 @@ import pytest
 from ringfence.call import Outcome
 from ringfence.campaign import Channel
 from ringfence.event import (
+    MAX_TEXT,
     AnyEvent,
     Attempt,
     AttemptCancelled,
@@ -23,7 +25,7 @@ from ringfence.event import (
     Slot,
     Withdrawal,
 )
-from ringfence.number import DEPARTMENTS, InvalidNumber, Keyring
+from ringfence.number import DEPARTMENTS, InvalidNumber, Keyring, parse
 
 KEYRING = Keyring(bytes(range(32)))
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -169,6 +171,26 @@ def test_a_name_that_no_topic_could_carry_is_refused_and_named(name: str) -> Non
     assert repr(name) in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        ("source", lambda text: Refusal(to=TO, source=text)),
+        ("text", lambda text: Consent(to=TO, purpose=PURPOSE, text=text)),
+        ("call", lambda text: Attempt(to=TO, call=text)),
+        ("call", lambda text: AttemptCancelled(to=TO, call=text)),
+    ],
+    ids=["source", "text", "attempt", "cancelled"],
+)
+def test_a_text_that_no_message_could_carry_is_refused_and_not_repeated(
+    field: str, told: Callable[[str], Event]
+) -> None:
+    told("é" * MAX_TEXT)
+
+    with pytest.raises(ValueError, match=f"`{field}` has up to 256 characters, not 257") as refusal:
+        told("é" * (MAX_TEXT + 1))
+    assert "é" not in str(refusal.value)
+
+
 def test_an_instant_without_its_offset_is_refused() -> None:
     naive = datetime(2026, 11, 24, 10, 30)  # noqa: DTZ001 - it is what is refused
 
@@ -176,6 +198,42 @@ def test_an_instant_without_its_offset_is_refused() -> None:
         Refusal(to=TO, at=naive)
     with pytest.raises(ValueError, match="`start` needs its offset from UTC"):
         Slot(to=TO, purpose=PURPOSE, start=naive)
+
+
+@pytest.mark.parametrize(
+    "edge",
+    [
+        "9999-12-31T23:59:59-12:00",
+        "9999-12-31T23:59:59+00:00",
+        "0001-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00+00:00",
+        "9999-01-02T00:00:00+00:00",
+    ],
+)
+def test_an_instant_that_not_every_clock_can_show_is_refused(edge: str) -> None:
+    at = datetime.fromisoformat(edge)
+
+    with pytest.raises(ValueError, match="`at` lies between the years 2 and 9998, not"):
+        Refusal(to=TO, at=at)
+    with pytest.raises(ValueError, match="`start` lies between the years 2 and 9998"):
+        Slot(to=TO, purpose=PURPOSE, start=at)
+    with pytest.raises(ValueError, match="`collected_at` lies between the years 2 and 9998"):
+        Proof("https://crm.example/1", "a" * 64, collected_at=at)
+    with pytest.raises(ValueError, match="`on` lies between the years 2 and 9998"):
+        Refusal(to=TO, on=at.date())
+
+
+@pytest.mark.parametrize("edge", ["9998-12-31T23:59:59-00:00", "0002-01-01T00:00:00+00:00"])
+def test_the_first_and_the_last_instant_are_sealed_wherever_the_person_is(edge: str) -> None:
+    at = datetime.fromisoformat(edge)
+
+    for territory in DEPARTMENTS.values():
+        assert Refusal(to=TO, at=at).sealed(KEYRING, NOW, (territory,)).at == at
+
+
+def test_a_contract_may_run_to_the_last_day_there_is() -> None:
+    """It is a way to say that it has no end."""
+    assert Contract(to=TO, purpose=PURPOSE, until=date.max).until == date.max
 
 
 @pytest.mark.parametrize("minutes", [-5, 0, 721])
@@ -251,6 +309,29 @@ def test_instants_of_any_offset_are_kept_in_utc() -> None:
     assert sealed.at.tzinfo is UTC
 
 
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (Refusal(id="ref-33639980001", to=TO), "id"),
+        (Refusal(id="06.39-98:00_01", to=TO), "id"),
+        (Objection(source="agent:3 calls 06 39 98 00 01 back", to=TO), "source"),
+        (Consent(text="web-1", source="form?to=06%2039980001", to=TO, purpose=PURPOSE), "source"),
+        (Refusal(source="41 00 00", to="+508410000"), "source"),
+        (Attempt(call="leg-0639980001", to=TO), "call"),
+        (AttemptCancelled(call="leg-0639980001", to=TO), "call"),
+    ],
+)
+def test_an_event_in_which_the_number_can_be_read_does_not_leave_the_process(
+    event: Event, field: str
+) -> None:
+    with pytest.raises(ValueError, match=f"the telephone number .* `{field}`") as refusal:
+        event.sealed(KEYRING, NOW)
+
+    assert parse(event.to or "").told_by(str(refusal.value)) is False
+    other = msgspec.structs.replace(event, to="+33639980002")
+    assert other.sealed(KEYRING, NOW).id == event.id
+
+
 # --- proofs ---------------------------------------------------------------------------------------
 
 DIGEST = "0123456789abcdef" * 4
@@ -315,6 +396,8 @@ def test_a_malformed_proof_is_refused_with_its_reason(fields: dict[str, str], pr
         Proof("file:///forms/06-39-98-00-01", DIGEST),
         Proof("file:///forms/(0)6 39 98 00 01", DIGEST),
         Proof("file:///forms/1", DIGEST, text_version="for 06 39 98 00 01"),
+        Proof("s3://proofs/06%2C39%2C98%2C00%2C01.pdf", DIGEST),
+        Proof(f"s3://{DIGEST}/06x39x98x00x01.pdf", DIGEST),
     ],
     ids=str,
 )
@@ -323,6 +406,11 @@ def test_a_proof_that_tells_the_number_does_not_leave_the_process(proof: Proof) 
         proved(proof).sealed(KEYRING, NOW)
 
     assert proved(proof, to="+33639980002").sealed(KEYRING, NOW).proof == proof
+
+
+def test_the_six_digits_of_a_number_of_saint_pierre_are_seen_in_a_proof() -> None:
+    with pytest.raises(ValueError, match="consent c1: the telephone number is in its proof's uri"):
+        proved(Proof("s3://proofs/410000.pdf", DIGEST), to="+508410000").sealed(KEYRING, NOW)
 
 
 def test_the_digits_of_a_hash_tell_nothing() -> None:

@@ -488,6 +488,28 @@ def test_the_report_says_on_paper_and_on_the_screen_what_was_counted(
     assert tongue("et non prévision", "not a forecast") in screen
 
 
+@pytest.mark.parametrize("tongue", [FRENCH, ENGLISH], ids=["fr", "en"])
+def test_eighty_columns_are_enough_for_a_report(busy: World, tongue: Tongue) -> None:
+    console = Console(file=StringIO(), width=80)
+    console.print(draw_exposure(exposure(busy), tongue))
+    assert isinstance(console.file, StringIO)
+
+    shown = console.file.getvalue()
+
+    assert "…" not in shown.replace("[…]", "")
+    assert tongue("3 377 appels", "3,377 calls") in shown
+
+
+def test_french_calls_what_the_gates_denied_forbidden_for_a_refusal_is_the_persons(
+    busy: World,
+) -> None:
+    paper = text_of(print_exposure(exposure(busy), FRENCH))
+
+    assert "appels interdits" in paper
+    assert "chaque appel interdit a été passé" in paper
+    assert "refusés" not in paper
+
+
 def test_a_month_without_anything_is_told_as_such(world: World) -> None:
     world.gate()
 

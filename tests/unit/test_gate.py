@@ -1,8 +1,10 @@
 """The gate with a real ledger, on a broker in memory and a clock that is set."""
 
+import asyncio
 import os
 import resource
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -26,7 +28,11 @@ from ringfence import (
 from ringfence.campaign import MENTIONS, Campaign, Channel, DialMode, Text
 from ringfence.config import GateSettings, LedgerSettings, PrincipalSettings, Settings
 from ringfence.ledger.service import Ledger
+from ringfence.link import Broker, Message
+from ringfence.permit import Permit
+from ringfence.row import Restraint
 from ringfence.testing import Clock, MemoryBroker, serve_ledger
+from ringfence.wire import Config, encode
 
 TUESDAY = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 NUMBER = "+33639980001"
@@ -84,8 +90,9 @@ class House:
         return Gate(given, clock=self.clock, connect=self.broker.connect)
 
     @asynccontextmanager
-    async def ledger(self) -> AsyncIterator[Ledger]:
-        async with serve_ledger(settings(self.folder), self.clock, self.broker) as ledger:
+    async def ledger(self, *, take_over: bool = False) -> AsyncIterator[Ledger]:
+        serving = serve_ledger(settings(self.folder), self.clock, self.broker, take_over=take_over)
+        async with serving as ledger:
             yield ledger
 
     @asynccontextmanager
@@ -210,6 +217,7 @@ async def test_a_disk_too_full_for_the_tables_stops_no_gate(house: House) -> Non
     async with house.open() as gate:
         await confirmed(gate)
         house.broker.stop()
+        house.broker._retained.clear()  # it was begun anew too, and remembers no other ledger
         other = House(house.folder / "other")
         other.broker, other.clock = house.broker, house.clock
         other.clock.advance(1)
@@ -256,11 +264,62 @@ async def test_the_same_call_asked_twice_is_one_attempt(house: House) -> None:
     assert others[3].decision.reason is Reason.ATTEMPT_LIMIT
 
 
-async def test_an_id_cannot_be_used_for_another_number(house: House) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"to": "+33639980002"},
+        {"caller_id": "+33162000009"},
+        {"consumer": "crm-1"},
+        {"zone": "Europe/Paris"},
+    ],
+)
+async def test_an_id_cannot_be_used_for_another_call(house: House, other: dict[str, str]) -> None:
     async with house.open() as gate:
         await gate.admit(CALL)
-        with pytest.raises(ValueError, match=CALL.id):
-            await gate.admit(msgspec.structs.replace(CALL, to="+33639980002"))
+        with pytest.raises(ValueError, match="this id is that of another call"):
+            await gate.admit(msgspec.structs.replace(CALL, **other))
+
+
+async def test_a_moment_of_doubt_does_not_reserve_a_second_attempt(house: House) -> None:
+    async with house.open() as gate:
+        first = await gate.admit(CALL)
+        house.clock.step(60)
+        doubtful = await gate.admit(CALL)
+        house.clock.step(-60)
+        again = await gate.admit(CALL)
+        await gate.settle(CALL.id, Outcome.NOT_PLACED)
+
+    assert (bool(first), bool(doubtful), again is first) == (True, False, True)
+    assert first.outcome is Outcome.NOT_PLACED
+
+
+async def test_asked_again_while_the_disk_is_waited_for_nobody_is_told_before(
+    house: House,
+) -> None:
+    """The first asker may be gone by then."""
+    async with house.open():
+        pass
+    async with house.ledger(), house.gate(durability="fsync") as gate:
+        assert await gate.ready(5)
+        goes_on = threading.Event()
+        sync = gate._registrar.flush._sync
+        gate._registrar.flush._sync = lambda: (goes_on.wait(30), sync())[1]
+        permits: list[Permit] = []
+
+        async def ask() -> None:
+            permits.append(await gate.admit(CALL))
+
+        async with anyio.create_task_group() as tasks:
+            with anyio.CancelScope() as first:
+                first.cancel()
+                await gate.admit(CALL)
+            tasks.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            early = list(permits)
+            goes_on.set()
+
+    assert early == []
+    assert [bool(permit) for permit in permits] == [True]
 
 
 async def test_a_permit_asked_for_again_is_not_given_over_a_refusal(house: House) -> None:
@@ -294,6 +353,106 @@ async def test_an_attempt_given_back_by_mistake_counts_after_all(house: House) -
         fifth = await gate.admit(another())
 
     assert fifth.decision.reason is Reason.ATTEMPT_LIMIT
+
+
+async def test_an_attempt_given_back_by_mistake_counts_at_once_without_a_link(
+    house: House,
+) -> None:
+    async with house.open() as gate:
+        permit = await gate.admit(CALL)
+        await permit.close(Outcome.NOT_PLACED)
+        await confirmed(gate)
+        house.broker.stop()
+        house.clock.step(-1)
+        await permit.close(Outcome.ANSWERED)
+        restraint = gate._plans["acme-fibre"].read(NUMBER, CALL).rows[1][0]
+        house.broker.start()
+        await confirmed(gate)
+        later = gate._plans["acme-fibre"].read(NUMBER, CALL).rows[1][0]
+
+    assert Restraint.unpack(restraint).attempts[0] > 0
+    assert Restraint.unpack(later).attempts[0] > 0
+
+
+async def test_a_refusal_told_before_any_campaign_is_known_is_not_lost(house: House) -> None:
+    """After a restart without a broker the gate knows the call, and not yet its campaign."""
+    async with house.gate() as gate:
+        assert await gate.settle("of yesterday", Outcome.REFUSED, call=CALL)
+        assert gate.current_status().outbox == 1
+        async with house.ledger():
+            assert await gate.ready(5)
+            await gate.record(CONSENT)
+            await confirmed(gate)
+
+            assert gate.check(CALL).reason is Reason.REFUSED
+
+
+async def test_each_opening_numbers_its_decisions_under_a_name_of_its_own(house: House) -> None:
+    """Processes forked from one that had made the gate would use the same names."""
+    gate = house.gate()
+    names = set()
+    for _ in range(2):
+        async with gate:
+            names.add(gate.check(CALL).id)
+
+    assert len({name.split("-")[0] for name in names}) == 2
+
+
+def test_a_gate_opens_again_in_another_event_loop(house: House) -> None:
+    given = settings(house.folder)
+    assert given.gate is not None
+    nobody = Broker(port=9)
+    waits = msgspec.structs.replace(given.gate, durability="fsync")
+    gate = Gate(msgspec.structs.replace(given, broker=nobody, gate=waits))
+
+    async def once() -> Reason:
+        async with gate:
+            return (await gate.admit(CALL)).decision.reason
+
+    assert [asyncio.run(once()), asyncio.run(once())] == [Reason.NOT_READY] * 2
+
+
+async def test_opened_again_the_first_call_is_admitted(house: House) -> None:
+    async with house.open():
+        pass
+    gate = house.gate(durability="fsync")
+    async with house.ledger():
+        for name in ("a", "b"):
+            async with gate:
+                assert await gate.ready(5)
+                assert await gate.admit(msgspec.structs.replace(CALL, id=name))
+
+
+async def test_a_campaign_that_two_principals_have_is_nobodys(house: House) -> None:
+    given = settings(house.folder)
+    assert given.gate is not None
+    secret = PrincipalSettings(secret=bytes(range(1, 33)).hex())
+    both = msgspec.structs.replace(
+        given,
+        gate=msgspec.structs.replace(given.gate, principals=["acme", "zenith"]),
+        principals={**given.principals, "zenith": secret},
+    )
+    theirs = msgspec.structs.replace(given.campaigns["acme-fibre"], principal="zenith")
+    stolen = given.campaigns["acme-fibre"]
+    async with house.ledger(), Gate(both, clock=house.clock, connect=house.broker.connect) as gate:
+        await until(lambda: gate._plans)
+
+        def tell(campaigns: dict[str, Campaign], version: int) -> None:
+            config = Config(1, version, campaigns, {}, {})
+            house.broker.publish(Message("ringfence/1/zenith/config", encode(config)))
+
+        tell({"acme-fibre": stolen}, 1)
+        await until(lambda: gate._books["zenith"].config == 1)
+        mine = gate.campaign("acme-fibre").principal
+        tell({"acme-fibre": theirs}, 2)
+        await until(lambda: gate._books["zenith"].config == 2)
+        disputed = gate.check(CALL)
+        tell({}, 3)
+        await until(lambda: gate._books["zenith"].config == 3)
+        again = gate.campaign("acme-fibre").principal
+
+    assert mine == again == "acme"
+    assert (disputed.verdict, disputed.reason) == (Verdict.DEFER, Reason.NOT_READY)
 
 
 async def test_outcomes_do_not_count_an_attempt_twice(house: House) -> None:
@@ -480,13 +639,35 @@ async def test_an_outcome_told_to_a_closed_gate_is_refused_and_not_lost_in_silen
 ) -> None:
     async with house.open() as gate:
         permit = await gate.admit(CALL)
-    with pytest.raises(OutboxError, match=r"is not recorded: the gate is closed"):
+    with pytest.raises(
+        OutboxError, match=r"nothing is recorded of call [0-9a-f-]+: the gate is closed"
+    ):
         await permit.close(Outcome.REFUSED)
 
     async with house.ledger(), gate:
         assert await gate.ready(5)
         await permit.close(Outcome.REFUSED)
         assert gate.check(CALL).reason is Reason.REFUSED
+
+
+async def test_an_error_in_its_block_leaves_a_gate_as_it_is(house: House) -> None:
+    own = OSError("the dialer's own")
+
+    async def dial() -> None:
+        async with house.gate():
+            raise own
+
+    with pytest.raises(OSError, match="the dialer's own"):
+        await dial()
+
+
+async def test_of_a_number_abroad_there_is_nothing_to_explain(house: House) -> None:
+    abroad = msgspec.structs.replace(CALL, to="+21671000000")
+    async with house.open() as gate:
+        assert gate.explain(abroad) == []
+        assert gate.check(abroad).reason is Reason.UNSUPPORTED_DESTINATION
+        with pytest.raises(LookupError, match="'typo'; there are acme-fibre"):
+            gate.explain(msgspec.structs.replace(CALL, campaign="typo"))
 
 
 async def test_closing_twice_is_harmless_and_a_gate_opens_again(house: House) -> None:

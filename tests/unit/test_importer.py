@@ -12,6 +12,7 @@ from ringfence.event import AnyEvent
 from ringfence.ledger.columns import NAMES
 from ringfence.ledger.form import KINDS, Form
 from ringfence.ledger.importer import Importer, Receipt, SinkError, Tally
+from ringfence.ledger.moment import NOT_A_DATE
 from ringfence.ledger.rejects import Rejects
 from ringfence.number import Keyring
 from ringfence.sheet import open_sheet
@@ -51,11 +52,11 @@ class Shelf:
         return Receipt(len(new), len(events) - len(new) - len(rejected), rejected, len(self.held))
 
 
-def import_into(shelf: Shelf, path: Path) -> Tally:
+def import_into(shelf: Shelf, path: Path, what: str = "consent") -> Tally:
     tally = Tally()
     positions = [0]
     with open_sheet(path) as sheet:
-        kind = KINDS["consent"]
+        kind = KINDS[what]
         columns = find_columns(sheet.header, kind.needed, names=NAMES, named={}, given={})
         form = Form(
             kind,
@@ -154,6 +155,18 @@ def test_what_the_ledger_turns_away_is_a_bad_line_too(csv: Path) -> None:
 
     assert (tally.read, tally.imported, tally.whys) == (10, 9, {"turned away by the ledger": 1})
     assert "6;it is on the list;0639980004;" in csv.with_name("rejected.csv").read_text("utf-8-sig")
+
+
+def test_a_refusal_whose_date_cannot_be_read_is_imported_and_told_of(csv: Path) -> None:
+    shelf = Shelf()
+    csv.write_text("tel;date\n0639980001;hier\n0639980002;01/03/2026\n0639980003;\n")
+
+    first, second = import_into(shelf, csv, "refusal"), import_into(shelf, csv, "refusal")
+
+    assert (first.read, first.imported, first.rejected) == (3, 3, 0)
+    assert first.undated == second.undated == [(2, f"{NOT_A_DATE}: 'hier'"), (4, "no date")]
+    assert (second.known, len(shelf.held)) == (3, 3)
+    assert {event.at for event in shelf.held.values()} >= {NOW}
 
 
 def test_rejects_are_for_their_owner_only(csv: Path) -> None:

@@ -1,13 +1,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from ringfence.journal import MAX_PAYLOAD, Journal, JournalError
+from ringfence.journal import MAX_PAYLOAD, Journal, JournalError, lock_of
 
 MAGIC = b"RFtest"
 HEADER = MAGIC + b"\x01"
@@ -295,6 +295,87 @@ def test_a_journal_can_be_synced_during_and_after_a_rewrite(journal: Journal) ->
     assert list(journal.replay()) == [b"one"]
 
 
+def test_a_journal_that_is_where_it_belongs_is_found_there(journal: Journal) -> None:
+    journal.inspect()
+    journal.append(b"one", b"two")
+    journal.inspect()
+    journal.rewrite([b"three"])
+    journal.inspect()
+    journal.clear()
+    journal.inspect()
+
+    assert not journal.broken
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def replaced(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"another")
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 1)
+
+
+def written_to(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"another")
+
+
+def unlocked(path: Path) -> None:
+    lock_of(path).unlink()
+
+
+@pytest.mark.parametrize("lose", [removed, replaced, cut, written_to, unlocked])
+def test_a_journal_that_is_not_found_by_its_path_is_broken_until_rewritten(
+    journal: Journal, lose: Callable[[Path], None]
+) -> None:
+    journal.append(b"one")
+    lose(journal.path)
+    with pytest.raises(
+        JournalError, match=r"was removed or replaced|bytes, where \d+ were written"
+    ):
+        journal.inspect()
+    assert journal.broken
+    with pytest.raises(JournalError, match="open it again"):
+        journal.append(b"two")
+
+    journal.rewrite([b"one"])
+
+    assert not journal.broken
+    journal.append(b"three")
+    journal.inspect()
+    assert list(journal.replay()) == [b"one", b"three"]
+    with pytest.raises(JournalError, match="in use by another process"):
+        Journal.open(journal.path, magic=MAGIC)
+
+
+def test_what_others_put_in_its_place_is_set_aside(journal: Journal) -> None:
+    replaced(journal.path)
+
+    journal.rewrite([b"one"])
+
+    found = {file.name for file in journal.path.parent.iterdir()}
+    (aside,) = found - {journal.path.name, lock_of(journal.path).name}
+    assert journal.path.with_name(aside).read_bytes() == b"another"
+
+
+def test_what_others_use_in_its_place_is_not_touched(journal: Journal) -> None:
+    for path in (journal.path, lock_of(journal.path)):
+        path.unlink()
+    with closing(Journal.open(journal.path, magic=MAGIC)) as other:
+        other.append(b"theirs")
+        with pytest.raises(JournalError, match="was removed or replaced"):
+            journal.inspect()
+        with pytest.raises(JournalError, match="in use by another process"):
+            journal.rewrite([b"ours"])
+        assert list(other.replay()) == [b"theirs"]
+    assert journal.broken
+
+
 def test_what_a_killed_rewrite_left_behind_is_removed(path: Path) -> None:
     written(path, b"one")
     unfinished = path.with_name(f"{path.name}.new")
@@ -369,8 +450,10 @@ def test_a_closed_journal_refuses_and_can_be_closed_again(path: Path) -> None:
     journal.close()
     journal.close()
 
-    with pytest.raises(JournalError, match=f"{path} is closed: open it again"):
-        journal.append(b"one")
+    assert journal.broken
+    for refused in (journal.append, journal.inspect, lambda: journal.rewrite([])):
+        with pytest.raises(JournalError, match=f"{path} is closed: open it again"):
+            refused()
 
 
 def test_an_append_to_a_full_disk_is_cut_back(path: Path) -> None:
@@ -421,6 +504,10 @@ def test_a_journal_that_cannot_be_synced_is_broken(journal: Journal) -> None:
         journal.sync()
     with pytest.raises(JournalError, match="may have lost records"):
         journal.sync()
+
+    journal.rewrite([b"one"])
+    journal.sync()
+    assert list(journal.replay()) == [b"one"]
 
 
 def test_a_synced_journal_goes_on(journal: Journal) -> None:

@@ -202,3 +202,55 @@ def test_a_secret_too_short_or_too_long_is_refused(size: int) -> None:
 def test_a_keyring_does_not_show_its_secret() -> None:
     assert SECRET.hex() not in repr(Keyring(SECRET))
     assert not hasattr(Keyring(SECRET), "__dict__")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0639980001",
+        "agent:3 calls 0639980001 back",
+        "+33 (0)6-39-98-00-01",
+        "06\t39\n98\u200900\u200b01",
+        "06,39:98[00]01",
+        "06\u201139\u201398\u00b700\u301c01",
+        "06x39x98x00x01",
+        "06%2039%2C98%2c00%2001",
+        "06%252039%252C98%252C00%252001",
+        "06%39980001",
+        "%30%36%33%39%39%38%30%30%30%31",
+        "".join(chr(0xFF10 + int(digit)) for digit in "0639980001"),
+        "".join(chr(0x660 + int(digit)) for digit in "0639980001"),
+        "".join(chr(0x1D7D8 + int(digit)) for digit in "0639980001"),
+        "lead-17-639980001-2",
+    ],
+)
+def test_a_text_tells_a_number_however_its_digits_are_set_apart(text: str) -> None:
+    assert parse("0639980001").told_by(text)
+
+
+@pytest.mark.parametrize("text", ["", "0639980002", "06399800", "agent:17", "%", "10 00 89 93 6"])
+def test_a_text_without_its_digits_does_not_tell_a_number(text: str) -> None:
+    assert not parse("0639980001").told_by(text)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("+508410000", "0508 41 00 00"),
+        ("+508410000", "s3://proofs/41%2C00%2C00.pdf"),
+        ("+508708410000", "0708 41 00 00"),
+        ("+262692000001", "0692 00 00 01"),
+        ("+376312345", "312345"),
+        ("+3726123456", "612 34 56"),
+        ("+390612345678", "06 1234 5678"),
+        ("+2904123", "+290 4123"),
+    ],
+)
+def test_a_short_number_is_told_by_what_is_dialled_in_its_own_country(
+    number: str, text: str
+) -> None:
+    assert parse(number).told_by(text)
+
+
+def test_a_number_of_four_digits_is_not_found_in_every_text_with_four() -> None:
+    assert not parse("+2904123").told_by("lead-4123")

@@ -122,14 +122,30 @@ def test_what_is_pending_can_be_had_for_one_principal(outbox: Outbox) -> None:
     assert list(outbox.pending("nobody")) == []
 
 
-def test_a_pending_id_is_not_put_twice(path: Path) -> None:
+def test_what_is_pending_is_not_put_twice(path: Path) -> None:
     with closing(Outbox.open(path)) as outbox:
-        outbox.put(A, Entry("a", "acme", b"another"))
+        outbox.put(A, A)
         size = path.stat().st_size
-        outbox.put(Entry("a", "other", b"a third"))
+        outbox.put(A)
         assert path.stat().st_size == size
 
     assert pending(path) == [A]
+
+
+@pytest.mark.parametrize("other", [Entry("a", "acme", b"b"), Entry("a", "other", b"a")])
+def test_another_entry_of_a_pending_id_is_an_error_and_none_is_put(
+    outbox: Outbox, other: Entry
+) -> None:
+    with pytest.raises(ValueError, match="another event is pending under the id a"):
+        outbox.put(B, A, other)
+    assert len(outbox) == 0
+
+    outbox.put(A)
+    with pytest.raises(ValueError, match="another event is pending under the id a"):
+        outbox.put(B, other)
+    assert list(outbox.pending()) == [A]
+    assert outbox.get("a") == A
+    assert outbox.get("b") is None
 
 
 def test_what_is_confirmed_is_no_longer_pending(path: Path) -> None:
@@ -374,6 +390,41 @@ def test_an_outbox_can_be_compacted_in_a_thread_while_in_use(outbox: Outbox) -> 
 
     assert list(outbox.pending()) == list(kept.values())
     assert {entry.id for entry in pending(killed(outbox))} >= kept.keys()
+
+
+def test_what_is_pending_is_not_safe_in_a_broken_file_until_that_is_rewritten(
+    outbox: Outbox, path: Path
+) -> None:
+    outbox.put(A, B)
+    outbox.inspect()
+    path.unlink()
+    with pytest.raises(OutboxError, match=r"was removed .* See to its disk"):
+        outbox.inspect()
+    for entry in (A, C):
+        with pytest.raises(OutboxError, match="was removed"):
+            outbox.put(entry)
+    outbox.confirm(["b"])
+    assert outbox.broken
+
+    outbox.compact()
+
+    assert not outbox.broken
+    outbox.put(A, C)
+    assert pending(killed(outbox)) == [A, C]
+
+
+def test_closing_in_a_thread_takes_nothing_back_that_was_put(outbox: Outbox, path: Path) -> None:
+    """It may cut the file, as nothing is pending: no put may come between the two."""
+    closing_of = Thread(target=outbox.close)
+    with outbox._turn:
+        closing_of.start()
+        closing_of.join(0.05)
+        assert closing_of.is_alive()
+    closing_of.join()
+
+    with pytest.raises(OutboxError, match="is closed"):
+        outbox.put(A)
+    assert pending(path) == []
 
 
 def test_a_file_that_is_no_outbox_is_refused(path: Path) -> None:

@@ -37,15 +37,23 @@ def test_own_events_of_one_key_are_dropped_one_by_one() -> None:
     assert shown.restraint(key(1), NO_FACTS) == Restraint(attempts=(TODAY, 0, 0, 0)).pack()
 
 
-def test_an_event_shown_again_is_shown_once_and_where_it_is_filed_now() -> None:
-    moved = msgspec.structs.replace(refusal(1), keys=Keys(number=key(2)))
+def test_an_event_shown_again_is_shown_once_and_one_of_its_id_does_not_hide_it() -> None:
+    other = msgspec.structs.replace(refusal(1), keys=Keys(number=key(2)))
 
-    shown = overlay(refusal(1), refusal(1), moved)
+    shown = overlay(refusal(1), refusal(1), other)
 
     assert len(shown) == 1
+    assert key(1) in shown
+    shown.drop([other.id])
     assert key(1) not in shown
-    shown.drop([moved.id])
-    assert key(2) not in shown
+
+
+def test_a_consent_told_again_is_not_newer_than_what_was_said_since() -> None:
+    again = consent(1, at=NOON + timedelta(days=9))
+
+    shown = overlay(consent(1), withdrawal(1), again)
+
+    assert Ground.unpack(shown.ground(key(1), NO_FACTS, TEXTS)).withdrawn
 
 
 def test_a_refusal_is_filed_under_number_and_consumer_even_if_they_are_one_key() -> None:

@@ -113,6 +113,27 @@ def test_a_label_that_is_lost_does_not_lose_the_file(proofs: Proofs, form: Path)
     assert proofs.read(DIGEST) == CONTENT
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("0639980001.mp3", Label("proof.mp3", "audio/mpeg")),
+        ("Dupont 06.39.98.00.01.PDF", Label("proof.PDF", "application/pdf")),
+        ("٠٦٣٩٩٨٠٠٠١.pdf", Label("proof.pdf", "application/pdf")),
+        ("appel.0639980001", Label("proof", "application/octet-stream")),
+        ("form-47112.pdf", Label("form-47112.pdf", "application/pdf")),
+    ],
+)
+def test_a_name_in_which_a_number_may_stand_is_not_kept(
+    proofs: Proofs, tmp_path: Path, name: str, kept: Label
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(CONTENT)
+
+    proofs.keep(file)
+
+    assert proofs.label(DIGEST) == kept
+
+
 def test_what_proves_nothing_is_not_kept(proofs: Proofs, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     os.mkfifo(tmp_path / "pipe")
@@ -163,11 +184,13 @@ def test_a_file_is_kept_and_referred_to_by_its_hash(
     assert proofs.read(DIGEST) == CONTENT
 
 
-def test_without_a_ledger_at_hand_a_file_is_hashed_and_not_kept(form: Path) -> None:
+def test_without_a_ledger_at_hand_a_file_is_no_proof_as_it_cannot_be_kept(form: Path) -> None:
     exhibits = Exhibits(None, form.parent)
 
-    assert exhibits.refer(form.name) == Proof(f"proof:{DIGEST}", DIGEST)
+    assert why(exhibits, form.name).startswith("a proof that cannot be kept, as the configuration")
+    assert why(exhibits, form.name, DIGEST).endswith(f"and name it proof:SHA256: {form.name!r}")
     assert exhibits.refer(f"proof:{DIGEST}") == Proof(f"proof:{DIGEST}", DIGEST)
+    assert exhibits.refer(URI, DIGEST) == Proof(URI, DIGEST)
     assert list(form.parent.iterdir()) == [form]
 
 

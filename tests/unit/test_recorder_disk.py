@@ -1,7 +1,10 @@
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,22 +17,28 @@ from tests.unit.recorded import (
     decided,
     fault,
     kinds,
+    left_by,
     names,
     recorder,
     replace_file,
     turn,
 )
 
+from ringfence.evidence import recorder as module
 from ringfence.evidence.chain import digest_of, link_of
 from ringfence.evidence.record import (
     Configured,
     Decided,
     EvidenceError,
+    Opened,
     encode,
 )
-from ringfence.evidence.recorder import ROOM, Recorder
-from ringfence.evidence.segment import file_name, payload, segments
+from ringfence.evidence.recorder import MAX_RECORD, ROOM, Recorder
+from ringfence.evidence.segment import chains, file_name, opened, payload, segments
+from ringfence.evidence.verify import verify
 from ringfence.framing import frame
+
+NOW = datetime.fromtimestamp(AT + 60, UTC)
 
 # In processes of their own, for a limit on the size of files holds for a whole process.
 FULL_DISK = """
@@ -307,3 +316,241 @@ def test_nothing_but_mending_makes_it_writable_again(gate: Recorder) -> None:
     gate.mend(AT)
     gate.mend(AT)
     assert (gate.writable, gate.head.number) == (True, 2)
+
+
+# --- files and folders that are taken away under it ----------------------------------------------
+
+
+def test_what_is_in_its_place_passes_the_check(gate: Recorder) -> None:
+    gate.record(decided(1))
+    gate.check()
+    turn(gate)
+    gate.check()
+
+    assert gate.writable
+
+
+@pytest.mark.parametrize("taken", ["evidence", "chain", "segment"])
+@pytest.mark.parametrize("look", [Recorder.check, Recorder.sync])
+def test_what_was_removed_under_it_is_noticed(
+    gate: Recorder, folder: Path, taken: str, look: Callable[[Recorder], None]
+) -> None:
+    """Else it would go on writing to a file that has no name any more."""
+    chain = chain_in(folder)
+    gate.record(decided(1))
+    remove({"evidence": folder, "chain": chain, "segment": chain / file_name(1)}[taken])
+
+    with pytest.raises(EvidenceError, match=f"the evidence in {folder} cannot be written"):
+        look(gate)
+
+    assert not gate.writable
+    with pytest.raises(EvidenceError):
+        gate.record(decided(2))
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def taken_away(gate: Recorder) -> None:
+    with pytest.raises(EvidenceError, match="removed or replaced"):
+        gate.check()
+    gate.mend(AT + 5)
+    gate.check()
+
+
+def test_without_its_segment_the_chain_goes_on_and_the_gap_shows(
+    gate: Recorder, folder: Path
+) -> None:
+    gate.configure(AT, "acme", CONFIG)
+    gate.record(decided(1))
+    head = gate.head
+    (chain_in(folder) / file_name(1)).unlink()
+    taken_away(gate)
+    gate.record(decided(2))
+
+    chain = chain_in(folder)
+    assert gate.head.chain == head.chain
+    assert names(chain) == {"000002.journal", "000002.journal.lock"}
+    (segment,) = segments(chain)
+    assert [filed.number for filed in segment.filed()] == [4, 5, 6]
+    assert opened(segment) == Opened("tunis-1", chain.name, 2, head.link, AT + 5, "0.1.0")
+    (finding,) = verify([chain], now=NOW).chains[0].findings
+    assert finding.words == "records 1 to 3 were removed: the chain begins with 4"
+
+
+def test_what_was_put_in_the_place_of_its_segment_is_left_for_others_to_judge(
+    gate: Recorder, folder: Path
+) -> None:
+    gate.record(decided(1))
+    path = chain_in(folder) / file_name(1)
+    copy = path.read_bytes()
+    gate.record(decided(2))
+    path.unlink()
+    path.write_bytes(copy)
+    (path.with_name(file_name(7))).write_bytes(copy)
+    taken_away(gate)
+    gate.record(decided(3))
+    gate.prepare()
+    gate.swap(AT + 6)
+    gate.seal()
+
+    assert path.read_bytes() == copy
+    there = {"000001.journal", "000001.journal.lock", "000007.journal", "000008.sealed"}
+    assert names(chain_in(folder)) == {*there, "000009.journal", "000009.journal.lock"}
+
+
+def test_a_segment_that_was_cut_is_not_written_to_any_more(gate: Recorder, folder: Path) -> None:
+    gate.record(decided(1), decided(2))
+    os.truncate(chain_in(folder) / file_name(1), gate.size - 10)
+    with pytest.raises(EvidenceError, match=r"has .* bytes, where .* were written"):
+        gate.check()
+    gate.mend(AT + 5)
+    gate.record(decided(3))
+
+    found = [finding.words for finding in verify([chain_in(folder)], now=NOW).chains[0].findings]
+    assert len(found) == 1
+    assert found[0].startswith("000001.journal proves nothing from record 3 on")
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+@pytest.mark.parametrize("taken", ["data", "evidence", "chain"])
+def test_without_its_folder_a_new_chain_is_begun(
+    tmp_path: Path, taken: str, *, prepared: bool
+) -> None:
+    folder = tmp_path / "data" / "evidence"
+    with closing(recorder(folder)) as gate:
+        gate.open(AT)
+        gate.configure(AT, "acme", CONFIG)
+        turn(gate)
+        gate.record(decided(1))
+        old = gate.head
+        if prepared:
+            gate.prepare()
+        gone = {"data": folder.parent, "evidence": folder, "chain": chain_in(folder)}[taken]
+        gone.rename(tmp_path / "moved")
+        taken_away(gate)
+        gate.record(decided(2))
+        with pytest.raises(EvidenceError, match="cannot be sealed: it was removed"):
+            gate.seal()
+        gate.mend(AT + 6)
+        turn(gate, AT + 7)
+        gate.seal()
+        gate.sync()
+        with pytest.raises(EvidenceError, match="in use"):
+            recorder(folder, "casa-1").open(AT)
+
+        assert gate.head.chain != old.chain
+        assert gate.head.chain.startswith(f"{int(AT + 5):08x}")
+    assert kinds(chain_in(folder)) == "OCDOC"
+    assert verify(chains(folder), now=NOW).holds
+
+
+def test_a_folder_that_cannot_be_made_again_is_told_until_it_can(
+    gate: Recorder, folder: Path
+) -> None:
+    folder.rename(folder.with_name("moved"))
+    folder.write_text("in the way")
+    with pytest.raises(EvidenceError, match="cannot be written"):
+        gate.check()
+    for _ in range(2):
+        with pytest.raises(EvidenceError, match="cannot be written"):
+            gate.mend(AT)
+        assert not gate.writable
+    folder.unlink()
+    gate.mend(AT)
+    gate.record(decided(1))
+
+    assert kinds(chain_in(folder)) == "OD"
+
+
+def test_a_segment_that_cannot_be_begun_instead_is_begun_later(
+    gate: Recorder, folder: Path
+) -> None:
+    chain = chain_in(folder)
+    (chain / file_name(1)).unlink()
+    (chain / "000002.journal.lock").mkdir()
+    with pytest.raises(EvidenceError, match="removed or replaced"):
+        gate.check()
+    for _ in range(2):
+        with pytest.raises(EvidenceError, match="no segment can be begun"):
+            gate.mend(AT)
+        assert not gate.writable
+    (chain / "000002.journal.lock").rmdir()
+    gate.mend(AT)
+    gate.record(decided(1))
+
+    assert names(chain) == {"000002.journal", "000002.journal.lock"}
+
+
+# --- what is owed --------------------------------------------------------------------------------
+
+
+def test_what_is_owed_is_written_by_mending(gate: Recorder, folder: Path) -> None:
+    gate.record(decided(1))
+    break_current(gate, "/dev/null")
+    with pytest.raises(EvidenceError, match="Invalid argument"):
+        gate.sync()
+    gate.owe(decided(2))
+    gate.owe(decided(3))
+    assert gate.owing == 2
+
+    gate.mend(AT)
+
+    assert gate.owing == 0
+    assert kinds(chain_in(folder)) == "ODODD"
+    assert contents(chain_in(folder))[-2:] == [decided(2), decided(3)]
+    assert gate.head.number == 5
+
+
+def test_what_is_owed_comes_before_what_is_recorded_next(folder: Path) -> None:
+    gate = recorder(folder)
+    gate.owe(decided(1))
+    with pytest.raises(EvidenceError):
+        gate.configure(AT, "acme", CONFIG)
+    left_by(folder)
+    with closing(gate):
+        gate.open(AT)
+        gate.record(decided(2))
+        gate.record()
+
+    assert kinds(chain_in(folder)) == "OCDD"
+    assert contents(chain_in(folder))[-2:] == [decided(1), decided(2)]
+
+
+def test_what_could_not_be_written_by_mending_is_still_owed(gate: Recorder, folder: Path) -> None:
+    path = chain_in(folder) / file_name(1)
+    with pytest.raises(EvidenceError):
+        break_off(gate)
+    gate.owe(decided(1))
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    with pytest.raises(EvidenceError):
+        gate.mend(AT)
+    folder.unlink()
+    gate.mend(AT)
+
+    assert not path.exists()
+    assert kinds(chain_in(folder)) == "OD"
+
+
+def break_off(gate: Recorder) -> None:
+    break_current(gate)
+    gate.record(decided(9))
+
+
+def test_what_is_owed_is_bounded(
+    gate: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "MAX_OWED", 2)
+    gate.owe(decided(1, reference="x" * MAX_RECORD))
+    for count in range(3):
+        gate.owe(decided(count))
+
+    assert gate.owing == 2
+    assert caplog.text.count("a record is lost") == 2
+    gate.record(decided(3))
+    assert gate.head.number == 4

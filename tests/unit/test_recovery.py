@@ -22,7 +22,7 @@ from tests.unit.recorded import (
 
 from ringfence.evidence.record import EvidenceError, encode
 from ringfence.evidence.recorder import Recorder
-from ringfence.evidence.segment import MAGIC, file_name, seal
+from ringfence.evidence.segment import MAGIC, Segment, chains, file_name, seal, write
 from ringfence.framing import image
 
 HOLD = """
@@ -125,7 +125,7 @@ def test_of_a_segment_that_is_both_the_sealed_file_stays_if_it_is_whole(
     journal = (chain / file_name(1)).read_bytes()
     sealed = seal(chain / file_name(1))
     content = sealed.read_bytes()
-    (chain / file_name(1)).write_bytes(journal if not whole else b"never looked at")
+    (chain / file_name(1)).write_bytes(journal)
     if not whole:
         sealed.write_bytes(content[:-1])
 
@@ -134,6 +134,47 @@ def test_of_a_segment_that_is_both_the_sealed_file_stays_if_it_is_whole(
     assert names(chain) == {"000001.sealed", "000002.journal", "000002.journal.lock"}
     assert sealed.read_bytes() == content
     assert fault(chain) == ""
+
+
+@pytest.mark.parametrize("kept", [slice(0, 2), slice(0, 1), slice(2, 3)])
+def test_a_journal_is_not_removed_for_a_sealed_file_with_other_records(
+    folder: Path, caplog: pytest.LogCaptureFixture, kept: slice
+) -> None:
+    """Else whoever can lay a file beside it could have the gate itself remove the records."""
+    with closing(recorder(folder)) as gate:
+        gate.open(AT)
+        gate.record(decided(1), decided(2))
+        turn(gate)
+    path = chain_in(folder) / file_name(1)
+    content = path.read_bytes()
+    write(path.with_suffix(".sealed"), list(Segment(path, 1).filed())[kept])
+
+    left_by(folder)
+
+    assert path.read_bytes() == content
+    assert f"{path} stays" in caplog.text
+
+
+def test_a_chain_of_which_the_newest_segment_is_there_in_two_ways_is_not_gone_on_with(
+    folder: Path,
+) -> None:
+    chain = left_by(folder, 1, 2)
+    path = chain / file_name(1)
+    content = path.read_bytes()
+    write(path.with_suffix(".sealed"), list(Segment(path, 1).filed())[:2])
+
+    with pytest.raises(EvidenceError, match=r"and the journal beside it .* evidence verify"):
+        recorder(folder).open(AT)
+
+    assert path.read_bytes() == content
+
+
+def test_a_file_with_the_name_of_a_chain_is_none(folder: Path) -> None:
+    chain = left_by(folder, 1)
+    (folder / ("f" * 16)).write_text("no folder")
+
+    assert chains(folder) == [chain]
+    assert left_by(folder, 2) == chain
 
 
 def test_a_new_segment_follows_a_sealed_one(folder: Path) -> None:

@@ -41,6 +41,18 @@ DECISIONS = {
     "three islands": (decided(places=("GP", "MF", "BL")), Reason.OUTSIDE_HOURS),
     "abroad": (decided(places=("FR America/New_York",)), Reason.OUTSIDE_HOURS),
     "no territory": (decided(places=()), Reason.UNSUPPORTED_DESTINATION),
+    "no territory, and no tables": (
+        decided(places=(), epoch=0, config=9),
+        Reason.UNSUPPORTED_DESTINATION,
+    ),
+    "no territory, and a doubt": (
+        decided(places=(), doubt=Reason.STALE),
+        Reason.UNSUPPORTED_DESTINATION,
+    ),
+    "no territory, no campaign": (
+        decided(places=(), campaign="acme-5g"),
+        Reason.UNKNOWN_CAMPAIGN,
+    ),
     "no number": (decided(places=None), Reason.INVALID_NUMBER),
     "no campaign": (decided(campaign="acme-5g"), Reason.UNKNOWN_CAMPAIGN),
     "neither": (decided(campaign="acme-5g", places=None), Reason.INVALID_NUMBER),

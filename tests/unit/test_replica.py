@@ -25,7 +25,7 @@ from ringfence.event import Event
 from ringfence.replica import Confirmed, Effect, Patience, Replica
 from ringfence.row import NO_FACTS, ROW, Restraint, day_of
 from ringfence.shelf import MemoryShelf
-from ringfence.table import Table, TableError
+from ringfence.table import Rows, Table, TableError
 from ringfence.wire import MAX_RANGE, Ask, Gone, Head, Known, Log, Range, Rejected, WireError
 
 TODAY = day_of(DAY)
@@ -428,8 +428,36 @@ def test_a_ledger_that_lost_changes_is_divergence(truth: Truth) -> None:
     assert gate.doubt(at(1)) is Reason.DIVERGED
     load(gate, restored, 1)
     hear(gate, restored, 2)
+    assert gate.doubt(at(2)) is Reason.DIVERGED  # what it has lost may be a refusal
+    assert gate.restraint(key(2)) != NO_FACTS
+
+
+def test_another_epoch_ends_what_a_ledger_that_lost_changes_began(truth: Truth) -> None:
+    gate = synced(truth)
+    restored = Truth()
+    restored.tell(consent(1))
+    hear(gate, restored, 1)
+    taken_over = Truth(ANOTHER)
+    taken_over.tell(consent(1))
+
+    gate.receive_config(taken_over.config)
+    hear(gate, taken_over, 2)
+    load(gate, taken_over, 2)
+
     assert gate.doubt(at(2)) is None
-    assert gate.restraint(key(2)) == NO_FACTS
+
+
+def test_a_ledger_that_has_all_again_is_believed_again(truth: Truth) -> None:
+    """It was a head out of its order."""
+    gate = synced(truth)
+    older = truth.head(1, seq=truth.seq - 1)
+    gate.receive_head(older, at(1), retained=False)
+    doubt = gate.doubt(at(1))
+
+    hear(gate, truth, 2)
+
+    assert doubt is Reason.DIVERGED
+    assert gate.doubt(at(2)) is None
 
 
 def test_batches_that_overlap_what_is_known_are_divergence(truth: Truth) -> None:
@@ -719,7 +747,7 @@ class FullShelf(MemoryShelf):
 @pytest.mark.parametrize(
     "needs_space",
     [
-        lambda gate: hear(gate, Truth(), 1.5),
+        lambda gate: gate.receive_log(Log(EPOCH, 1, gate.seq + 1, b"", b"", []), at(1.5)),
         lambda gate: hear(gate, Truth(ANOTHER), 1.5),
         lambda gate: gate.receive_reply(Gone(EPOCH, 3), at(1.5)),
     ],
@@ -747,6 +775,45 @@ def test_a_full_disk_leaves_a_doubt_and_space_removes_it(
     hear(gate, truth, 2)
     load(gate, truth, 2)
     assert gate.doubt(at(2)) is None
+
+
+class FullTable(Table):
+    """A table that cannot grow for want of space."""
+
+    full = False
+
+    def upsert(self, rows: Rows) -> None:
+        if self.full:
+            msg = "no space"
+            raise TableError(msg)
+        super().upsert(rows)
+
+
+@pytest.mark.parametrize("full", ["_ground", "_restraint"])
+def test_a_batch_that_is_half_applied_is_a_doubt_and_its_refusals_count(
+    truth: Truth, full: str
+) -> None:
+    gate = synced(truth)
+    log = truth.tell(consent(3), refusal(3), consent(4))
+    table = FullTable()
+    table.upsert(b"".join(getattr(gate, full).rows()))
+    setattr(gate, full, table)
+    table.full = True
+
+    with pytest.raises(TableError):
+        gate.receive_log(log, at(1))
+
+    assert gate.doubt(at(1)) is Reason.NOT_READY
+    assert gate.ground(key(4)) == NO_FACTS
+    assert Restraint.unpack(gate.restraint(key(3))).refused_on == TODAY
+    with pytest.raises(TableError):
+        hear(gate, truth, 1.5)
+    assert gate.doubt(at(1.5)) is Reason.NOT_READY
+
+    table.full = False
+    assert questions(gate.tick(at(2))) == []
+    assert gate.doubt(at(2)) is None
+    assert gate.digests == truth.digests
 
 
 def test_patience_is_an_argument(truth: Truth) -> None:

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -56,7 +56,7 @@ def retain(chain: Path, retention: int = LEAST) -> Plan:
 
 
 def inspected(chain: Path) -> Inspected:
-    (found,) = verify([chain]).chains
+    (found,) = verify([chain], now=datetime.fromtimestamp(TUESDAY, UTC)).chains
     return found
 
 

@@ -144,15 +144,54 @@ def test_a_postal_code_tells_the_department(desk: Desk, postal_code: str, depart
     assert [call.department for call in desk.oracle.asked] == [department]
 
 
-@pytest.mark.parametrize("place", ["Rhône;", ";98000", ";SW1A 1AA", "99;", ";750111", ";²²²²²"])
-def test_a_place_that_cannot_be_read_is_not_guessed_at(desk: Desk, place: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "called"),
+    [
+        ("Rhône;", "The department “Rhône”"),
+        (";98000", "The postal code “98000”"),
+        (";SW1A 1AA", "The postal code “SW1A 1AA”"),
+        ("99;", "The department “99”"),
+        (";750111", "The postal code “750111”"),
+        (";²²²²²", "The postal code “²²²²²”"),
+    ],
+)
+def test_a_place_that_cannot_be_read_is_not_guessed_at(desk: Desk, place: str, called: str) -> None:
     """By the number alone a person in Réunion might be called at night."""
     answers = desk.answers(f"tel;dep;cp\n{CONSENTED};{place}\n")
 
     assert answers == ["deny unsupported_destination"]
     assert desk.oracle.asked == []
     assert desk.tally.troubled == 1
-    assert desk.tally.troubles[0].startswith("line 2: not a French department: ")
+    assert desk.tally.troubles == [f"line 2: {called} is not French."]
+
+
+def test_the_row_names_the_place_that_cannot_be_read(desk: Desk) -> None:
+    """It is not the call that leaves France."""
+    leads = f"tél;cp\n{CONSENTED};2A004\n{CONSENTED};{'9' * 50}\n".encode("cp1252")
+
+    english = desk.scrub(leads).decode("cp1252")
+    french = desk.scrub(leads, msgspec.structs.replace(ORDER, language="fr")).decode("cp1252")
+
+    assert ";The postal code “2A004” is not French.\n" in english
+    assert ";Le code postal «\u00a02A004\u00a0» n’est pas français.\n" in french
+    assert f"“{'9' * 40}”" in english
+    assert desk.tally.troubles[0] == (
+        "ligne 2\u00a0: Le code postal «\u00a02A004\u00a0» n’est pas français."
+    )
+
+
+def test_what_could_not_be_read_is_told_in_french_too(desk: Desk) -> None:
+    desk.scrub(b'tel;nom\n1;2;3\n1;"a"b\n', msgspec.structs.replace(ORDER, language="fr"))
+
+    assert desk.tally.troubles == [
+        "ligne 2\u00a0: plus de cellules que l’en-tête n’a de colonnes",
+        "ligne 3\u00a0: guillemets mal placés (';' expected after '\"')",
+    ]
+
+
+@pytest.mark.parametrize("text", ['="0639980001"', "'0639980001", "(+33) 6 39 98 00 01"])
+def test_numbers_are_read_as_spreadsheets_write_them(desk: Desk, text: str) -> None:
+    assert desk.answers(f"tel;nom\n{text};A\n") == ["allow consent"]
 
 
 def test_columns_can_be_named(desk: Desk) -> None:

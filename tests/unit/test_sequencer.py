@@ -100,6 +100,10 @@ def changed(event: Event, **fields: object) -> Event:
         (changed(refusal(1), on=None), ["refusal-1", "`on`"]),
         (changed(refusal(1), principal="other"), ["refusal-1", "other", "acme"]),
         (consent(1, text="web-9"), ["consent-1", "web-9"]),
+        (
+            changed(consent(1), until=DAY - timedelta(days=1)),
+            ["consent-1", "ends on 2026-11-23", "before it was given"],
+        ),
         (consent(1, at=NOON + timedelta(minutes=6)), ["consent-1", "2026-11-24T12:06"]),
         (
             Callback(id="c", at=NOON + timedelta(days=1), on=DAY, keys=Keys(purpose=1)),
@@ -133,6 +137,7 @@ def test_a_restraint_is_not_turned_away_for_its_clock(truth: Truth) -> None:
     "event",
     [
         consent(1),
+        changed(consent(2), until=DAY),
         withdrawal(1),
         objection(1),
         attempt(1),

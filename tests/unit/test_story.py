@@ -1,16 +1,19 @@
 """The story of one person: nothing left out, nothing of anybody else."""
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import get_args
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 from tests.unit.dossiers import (
     CONSENTED,
+    FIBRE,
     KEYRING,
     NOW,
     NUMBER,
@@ -24,13 +27,16 @@ from tests.unit.dossiers import (
     restraint,
     text_of,
 )
+from tests.unit.filing import DAY, TUESDAY, decided, file
+from tests.unit.filing import consent as ground_of
 
 from ringfence.call import Outcome
-from ringfence.campaign import Channel
+from ringfence.campaign import MENTIONS, Channel, DialMode, Text, sound_texts
 from ringfence.decision import Reason, Verdict
 from ringfence.dossier.chains import Evidence, Witnessed
 from ringfence.dossier.custody import Custody
 from ringfence.dossier.findings import Sources, tell
+from ringfence.dossier.flaws import Flaw, flaws
 from ringfence.dossier.standing import Standing, State
 from ringfence.dossier.story import Attempted, Gap, Person, Ruled, Story, Told
 from ringfence.dossier.story_paper import print_story
@@ -55,7 +61,10 @@ from ringfence.event import (
     Withdrawal,
 )
 from ringfence.evidence.record import EvidenceError
+from ringfence.evidence.recorder import Recorder
+from ringfence.evidence.retention import LEAST, plan, state, sweep
 from ringfence.evidence.segment import Segment, write
+from ringfence.evidence.verify import verify
 from ringfence.ledger.proofs import Proofs
 from ringfence.number import parse
 from ringfence.rules.words import words
@@ -81,6 +90,14 @@ def story(
     with world.archive() as archive:
         evidence = world.evidence() if world.folders else None
         return tell(person, Sources(archive, proofs, evidence), NOW, RELEASE)
+
+
+def screen(told: Story, tongue: Tongue) -> str:
+    """Give what a terminal shows, as one line whose spaces all are alike."""
+    console = Console(file=StringIO(), width=200)
+    console.print(draw_story(told, tongue))
+    assert isinstance(console.file, StringIO)
+    return " ".join(console.file.getvalue().replace("\u00a0", " ").split())
 
 
 def consent(on: str, **fields: object) -> Consent:
@@ -185,6 +202,17 @@ def test_the_articles_of_its_decisions_are_quoted_once_each(world: World) -> Non
     assert names == sorted(names)
     assert len(names) == len(set(names)) == 4
     assert {article.name: article for article in words(Reason.REFUSED).articles}.keys() < set(names)
+
+
+def test_two_rules_of_one_paragraph_are_both_quoted(world: World) -> None:
+    gate = world.gate()
+    gate.decide("2026-11-24T14:01", Verdict.DENY, Reason.REFUSED)
+    gate.decide("2026-11-24T14:02", Verdict.DENY, Reason.ATTEMPT_LIMIT)
+
+    quoted = [a.quote for a in story(world).articles if a.name == "C. conso., art. D223-9 al. 3"]
+
+    assert len(quoted) == 2
+    assert "plus de quatre fois" in quoted[1] + quoted[0]
 
 
 def test_a_consumers_other_numbers_are_told_if_the_id_is_given(world: World) -> None:
@@ -308,6 +336,70 @@ def test_a_standing_names_the_campaigns_that_the_text_covers(world: World) -> No
     assert covered()[0].campaigns == ()
 
 
+def test_a_consent_on_which_the_gates_let_no_call_rest_is_not_called_in_force(
+    world: World,
+) -> None:
+    world.say(consent("2026-09-02", text="flyer"))
+
+    told = story(world)
+
+    (stands,) = [s for s in told.standings if s.purpose == "fibre"]
+    assert (stands.state, stands.flaws) == (State.DEFECTIVE, (Flaw.MENTIONS, Flaw.PARTIES))
+    sentence = "En cours, mais ne permet aucun appel : il manque au texte des mentions exigées"
+    assert sentence in screen(told, FRENCH)
+    assert sentence in text_of(print_story(told, FRENCH))
+    assert "En vigueur" not in text_of(print_story(told, FRENCH))
+
+
+@given(
+    mentions=st.sets(st.sampled_from(sorted(MENTIONS)), min_size=len(MENTIONS) - 1),
+    parties=st.sets(st.sampled_from(["acme", "callco"])),
+    channel=st.sampled_from(Channel),
+    automated=st.booleans(),
+    sector=st.sampled_from(["telecom", "insurance"]),
+    dial_mode=st.sampled_from(DialMode),
+)
+def test_a_text_has_flaws_where_the_gates_do_not_take_it_and_nowhere_else(
+    mentions: set[str],
+    parties: set[str],
+    channel: Channel,
+    automated: bool,  # noqa: FBT001 - one of the sides
+    sector: str,
+    dial_mode: DialMode,
+) -> None:
+    text = Text(
+        mentions=frozenset(mentions),
+        parties=frozenset(parties),
+        channel=channel,
+        automated=automated,
+    )
+    campaign = msgspec.structs.replace(FIBRE, sector=sector, dial_mode=dial_mode)
+
+    assert (not flaws(text, campaign)) is bool(sound_texts(campaign, {"a": text}, {"a": 1}))
+
+
+# --- times ----------------------------------------------------------------------------------------
+
+
+def test_of_what_is_known_by_the_day_only_no_time_is_told(world: World) -> None:
+    given = at("2026-09-01T12:00")
+    proof = Proof(uri="https://crm.example/1", sha256="ab" * 32, collected_at=given)
+    world.say(consent("2026-09-01", at=given, source="import (day only)", proof=proof))
+    world.say(Refusal(to=NUMBER, at=at("2026-09-03T12:00"), source="import (day only)"))
+
+    world.say(Objection(to=NUMBER, at=at("2026-09-04T12:00"), source="import (no date)"))
+
+    told = story(world)
+
+    for said in (screen(told, FRENCH), text_of(print_story(told, FRENCH))):
+        assert "01/09/2026" in said
+        assert "Recueillie le 1er septembre 2026 ;" in said
+        assert "12:00:00" not in said
+        assert "import, jour seul connu" in said
+    assert "import, date inconnue : jour de l’import" in screen(told, FRENCH)
+    assert "du 1er septembre 2026 au 4 septembre 2026" in text_of(print_story(told, FRENCH))
+
+
 # --- what it rests on -----------------------------------------------------------------------------
 
 
@@ -381,7 +473,44 @@ def test_records_that_were_dropped_are_counted_and_the_chain_still_holds(world: 
 
     assert len(told.decisions) == 2
     assert (told.chains[0].number, told.chains[0].dropped) == (5, 1)
-    assert "Effacés à l’échéance, empreinte conservée : 1" in text_of(print_story(told, FRENCH))
+    paper = text_of(print_story(told, FRENCH))
+    assert "Effacés à l’échéance, empreinte conservée : 1" in paper
+    sentence = "Effacés des preuves lues, leur durée de conservation étant écoulée : 1 enreg"
+    assert sentence in paper.partition("Page 2 sur")[0]
+    assert sentence in screen(told, FRENCH)
+
+
+def test_segments_that_were_dropped_whole_are_counted_as_verify_counts_them(
+    tmp_path: Path,
+) -> None:
+    old = TUESDAY - LEAST * DAY
+    given = ground_of(date(2023, 11, 1))
+    kept, later = decided(old - 3 * DAY, ground=given), decided(old + 300 * DAY, ground=given)
+    other = decided(old - 2 * DAY, to=OTHER, ground=given)
+    chain = file(tmp_path, [kept], [other], [later], [])
+    recorder = Recorder("tunis-1", chain.parent, release="1.0")
+    recorder.open(TUESDAY)
+    planned = plan(chain, at=TUESDAY)
+    state(planned, recorder)
+    for swept in planned.sweeps:
+        sweep(swept)
+    recorder.close()
+    now = datetime.fromtimestamp(TUESDAY, UTC)
+    evidence = Evidence([chain.parent])
+
+    list(evidence.records())
+
+    assert planned.segments == 1
+    (verified,) = verify([chain], now=now).chains
+    assert (verified.findings, evidence.chains[0].dropped) == ((), verified.dropped)
+
+
+def test_segments_that_are_gone_and_of_which_nothing_says_so_are_an_error(tmp_path: Path) -> None:
+    chain = file(tmp_path, [decided(TUESDAY)], [decided(TUESDAY)], [decided(TUESDAY)])
+    (chain / "000002.sealed").unlink()
+
+    with pytest.raises(EvidenceError, match="were removed, and none says so"):
+        list(Evidence([chain.parent]).records())
 
 
 def test_a_folder_without_evidence_and_a_chain_given_twice_are_refused(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ringfence.row import RESTRAINT
-from ringfence.table import ROW, Table, TableError, row_hash
+from ringfence.table import ROW, Table, TableError, _anonymous, _new_file, row_hash
 
 ONES = (1 << 64) - 1
 
@@ -419,6 +419,28 @@ def test_a_full_disk_is_an_error_and_no_signal(path: Path) -> None:
     assert "File too large. See to its disk" in failed
     assert retried == "99"
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("rows", [1 << 33, 1 << 62])
+def test_a_table_of_absurd_size_is_an_error_and_leaves_nothing_behind(
+    path: Path, rows: int
+) -> None:
+    with pytest.raises(TableError, match="homes for its rows"):
+        Table(rows)
+    with pytest.raises(TableError, match="homes for its rows"):
+        Table.create(path, rows=rows)
+
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [1 << 56, 1 << 64])
+def test_memory_or_a_file_that_no_system_has_is_an_error(path: Path, size: int) -> None:
+    with pytest.raises(TableError, match=f"no memory for a table of {size} bytes"):
+        _anonymous(size)
+    with pytest.raises(TableError, match=f"cannot get the {size} bytes"):
+        _new_file(path, size)
+
+    assert list(path.parent.iterdir()) == []
 
 
 def test_facts_without_a_key_are_no_row(path: Path) -> None:

@@ -2,11 +2,17 @@
 
 from datetime import date
 from decimal import Decimal
+from io import StringIO
 
 import pytest
+from rich.console import Console, RenderableType
+from rich.text import Text
 from tests.unit.dossiers import at
 
-from ringfence.dossier.tongue import ENGLISH, FRENCH
+from ringfence.campaign import SECTORS
+from ringfence.dossier import vocabulary
+from ringfence.dossier.screen import drawn
+from ringfence.dossier.tongue import ENGLISH, FRENCH, Tongue
 
 
 def spaced(text: str) -> str:
@@ -51,6 +57,22 @@ def test_numbers_and_amounts() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("Acme Télécom", "d'Acme Télécom"),
+        ("Énergie B", "d'Énergie B"),
+        ("Habitat Conseil", "d'Habitat Conseil"),
+        ("Œuvres", "d'Œuvres"),
+        ("Globex", "de Globex"),
+        ("3 Suisses", "de 3 Suisses"),
+        ("", "de "),
+    ],
+)
+def test_french_elides_before_a_vowel(name: str, written: str) -> None:
+    assert FRENCH.of(name) == written
+
+
 def test_a_share_of_nothing_is_none() -> None:
     assert spaced(FRENCH.share(1, 3)) == "33,3~%"
     assert ENGLISH.share(1, 3) == "33.3%"
@@ -84,3 +106,26 @@ def test_dates_and_times_are_those_of_the_zone() -> None:
 def test_a_number_is_written_as_it_is_read_out() -> None:
     assert spaced(FRENCH.number("+33639980001")) == "06~39~98~00~01"
     assert spaced(ENGLISH.number("+262262910001")) == "+262~262~91~00~01"
+
+
+def test_every_sector_has_a_name_in_both_languages() -> None:
+    assert vocabulary.SECTORS.keys() == SECTORS
+
+
+# --- on a terminal --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", range(11, 30))
+def test_a_terminal_breaks_no_line_within_a_number(width: int) -> None:
+    def parts(tongue: Tongue) -> list[RenderableType]:
+        told = f"Décisions : {tongue.count(3_377)} ; coût : {tongue.euros(375_000)}"
+        return [Text(tongue(told, ""))]
+
+    console = Console(file=StringIO(), width=width)
+    console.print(drawn(parts, FRENCH))
+    assert isinstance(console.file, StringIO)
+
+    shown = spaced(console.file.getvalue())
+    for whole in ("Décisions~:", "3~377~;", "375~000~€"):
+        assert whole in shown
+    assert "\ue000" not in shown

@@ -264,15 +264,11 @@ def test_an_expected_retry_without_its_offset_is_refused() -> None:
     assert "$.cases[0].expect.retry_at" in refused(world({**case(), "expect": expect}))
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        case(now="9999-12-31T23:00:00Z"),
-        case({**CONSENT, "at": "0001-01-01T00:00:00+14:00"}),
-    ],
-)
-def test_an_instant_at_the_end_of_time_is_refused(broken: Json) -> None:
-    assert refused(world(broken)).startswith("case 'a case': ")
+def test_an_instant_at_the_end_of_time_is_refused() -> None:
+    assert refused(world(case(now="9999-12-31T23:00:00Z"))).startswith("case 'a case': ")
+
+    early = {**CONSENT, "at": "0001-01-01T00:00:00+14:00"}
+    assert "`at` lies between the years" in refused(world(case(early)))
 
 
 def test_a_key_of_an_unknown_principal_is_refused() -> None:

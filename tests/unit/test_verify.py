@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.unit.filing import (
     CONFIG,
     DAY,
@@ -23,12 +24,22 @@ from tests.unit.filing import (
 
 from ringfence.evidence import breaks
 from ringfence.evidence.chain import START, Filed, digest_of, link_of
-from ringfence.evidence.record import AnyRecord, Dropped, EvidenceError, Opened, decode, encode
+from ringfence.evidence.record import (
+    AnyRecord,
+    Dropped,
+    EvidenceError,
+    Learned,
+    Opened,
+    decode,
+    encode,
+)
 from ringfence.evidence.recorder import Recorder
-from ringfence.evidence.segment import Segment, chains, segments
+from ringfence.evidence.segment import MAGIC, Segment, chains, payload, segments, write
 from ringfence.evidence.verify import Finding, Inspected, Report, What, Witness, verify
+from ringfence.journal import Journal
 
 HEARD = datetime(2026, 11, 24, 10, tzinfo=UTC)
+NOW = datetime(2026, 11, 24, 10, 5, tzinfo=UTC)
 FOREVER = b"x" * 400
 
 Tampering = Callable[[list[Filed]], list[Filed]]
@@ -57,12 +68,12 @@ def witness(chain: Path, number: int, link: bytes | None = None) -> Witness:
 
 
 def found(folder: Path, *witnesses: Witness) -> list[tuple[What, int, int, str]]:
-    (chain,) = verify(chains(folder), witnesses, gate="tunis-1").chains
+    (chain,) = verify(chains(folder), witnesses, gate="tunis-1", now=NOW).chains
     return [(it.what, it.number, it.last, it.segment) for it in chain.findings]
 
 
 def words(folder: Path, *witnesses: Witness) -> list[str]:
-    report = verify(chains(folder), witnesses, gate="tunis-1")
+    report = verify(chains(folder), witnesses, gate="tunis-1", now=NOW)
     return [finding.words for chain in report.chains for finding in chain.findings]
 
 
@@ -93,7 +104,7 @@ def at(records: list[Filed], number: int) -> int:
 def test_what_the_recorder_wrote_holds(folder: Path) -> None:
     (chain,) = chains(folder)
 
-    report = verify([chain], [witness(chain, 24), witness(chain, 36)])
+    report = verify([chain], [witness(chain, 24), witness(chain, 36)], now=NOW)
 
     assert report == Report(
         (
@@ -140,16 +151,17 @@ def test_a_gate_may_go_on_and_begin_a_segment_meanwhile(folder: Path) -> None:
             recorder.seal()
 
     (chain,) = chains(folder)
-    (inspected,) = verify([chain], told=meanwhile).chains
+    (inspected,) = verify([chain], told=meanwhile, now=NOW).chains
     recorder.close()
 
     assert (inspected.findings, inspected.last) == ((), 40)
 
 
 def test_what_other_gates_said_is_expected_of_nobody_here(folder: Path) -> None:
+    (chain,) = chains(folder)
     other = Witness("casablanca-1", "0" * 16, 7, START, HEARD)
 
-    assert found(folder, other) == []
+    assert found(folder, other, witness(chain, 36)) == []
 
 
 # --- records -------------------------------------------------------------------------------------
@@ -228,7 +240,7 @@ def test_what_was_done_to_a_record_is_named(
 ) -> None:
     tamper(folder, tampering)
 
-    (chain,) = verify(chains(folder)).chains
+    (chain,) = verify(chains(folder), now=NOW).chains
 
     (first,) = chain.findings
     assert (first.what, first.number, first.segment) == (what, number, "000003.journal")
@@ -243,7 +255,7 @@ def test_what_was_done_to_a_record_is_named(
 def test_a_sealed_segment_is_no_safer_and_no_blinder(folder: Path, tampering: Tampering) -> None:
     tamper(folder, tampering, index=1)
 
-    (chain,) = verify(chains(folder)).chains
+    (chain,) = verify(chains(folder), now=NOW).chains
 
     assert [(it.number in (18, 19), it.segment) for it in chain.findings] == [
         (True, "000002.sealed")
@@ -284,7 +296,7 @@ def test_what_is_told_is_bounded_and_the_rest_counted(tmp_path: Path) -> None:
     chain = file(tmp_path / "evidence", batch(3000))
     tamper(tmp_path / "evidence", lambda records: [changed(it, link=START) for it in records])
 
-    (inspected,) = verify([chain]).chains
+    (inspected,) = verify([chain], now=NOW).chains
 
     assert len(inspected.findings) == 100
     assert inspected.findings[0].words == "record 1 was altered: it does not follow from 0"
@@ -302,7 +314,7 @@ def test_no_order_but_the_right_one_holds(tmp_path: Path, data: st.DataObject) -
 
     tamper(folder, lambda _: shuffled)
 
-    assert verify([chain]).holds == (shuffled == records)
+    assert verify([chain], now=NOW).holds == (shuffled == records)
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -316,11 +328,11 @@ def test_one_changed_byte_anywhere_in_any_file_is_named(tmp_path: Path) -> None:
         for offset in range(0, len(whole), 5):
             flipped = bytes([whole[offset] ^ 1 << offset % 8])
             segment.path.write_bytes(whole[:offset] + flipped + whole[offset + 1 :])
-            (inspected,) = verify([chain]).chains
+            (inspected,) = verify([chain], now=NOW).chains
             told = [(it.segment, str(segment.path) in it.words) for it in inspected.findings]
             assert told == [(segment.path.name, True)], offset
         segment.path.write_bytes(whole)
-    assert verify([chain]).holds
+    assert verify([chain], now=NOW).holds
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9])
@@ -336,7 +348,7 @@ def test_a_damaged_file_is_told_with_the_first_record_that_it_no_longer_proves(
         for record in segment.filed():
             readable = record.number
 
-    (inspected,) = verify([chain], [witness_of_end(chain)]).chains
+    (inspected,) = verify([chain], [witness_of_end(chain)], now=NOW).chains
 
     (finding,) = inspected.findings
     assert (finding.what, finding.segment) == (What.UNREADABLE, "000002.sealed")
@@ -372,12 +384,55 @@ def witness_of_end(chain: Path) -> Witness:
     return Witness("tunis-1", chain.name, records[-1].number, records[-1].link, HEARD)
 
 
-def test_half_a_record_at_the_end_is_not_passed_over(folder: Path) -> None:
+@pytest.mark.parametrize("prepared", [False, True])
+def test_half_a_record_at_the_end_is_told_from_damage(folder: Path, *, prepared: bool) -> None:
+    """A kill leaves it, and nothing that was promised: it is there until the gate goes on."""
     (chain,) = chains(folder)
+    head = witness(chain, 35)
+    segment, _ = filed(chain)
+    whole = segment.path.read_bytes()
+    segment.path.write_bytes(whole[:-3])
+    if prepared:
+        (chain / "000004.journal").write_bytes(whole[: len(b"RFevidence") + 1])
+
+    assert found(folder, head) == [(What.TORN, 36, 36, "000003.journal")]
+    assert verify([chain], [head], now=NOW).holds
+    file(folder, batch(1, TUESDAY + 200))
+    assert found(folder) == []
+
+
+@pytest.mark.parametrize("witnessed", [35, 36])
+def test_half_a_record_is_no_excuse_for_what_was_witnessed(folder: Path, witnessed: int) -> None:
+    (chain,) = chains(folder)
+    head = witness(chain, witnessed)
     segment, _ = filed(chain)
     segment.path.write_bytes(segment.path.read_bytes()[:-3])
 
-    assert found(folder) == [(What.UNREADABLE, 36, 36, "000003.journal")]
+    assert verify([chain], [head], now=NOW).holds == (witnessed == 35)
+
+
+def test_half_a_record_before_the_newest_segment_is_damage(folder: Path) -> None:
+    (chain,) = chains(folder)
+    segment, records = filed(chain, 1)
+    with closing(Journal.open(chain / "000002.journal", magic=MAGIC)) as journal:
+        journal.append(*(payload(it.number, it.link, it.body) for it in records))
+    segment.path.unlink()
+    with (chain / "000002.journal").open("ab") as file:
+        file.write(b"half a record")
+
+    assert found(folder) == [(What.UNREADABLE, 25, 25, "000002.journal")]
+
+
+def test_a_segment_that_is_there_twice_is_named(folder: Path) -> None:
+    """Else a sealed file of a part of it would hide the rest of a journal."""
+    (chain,) = chains(folder)
+    segment, records = filed(chain)
+    write(segment.path.with_suffix(".sealed"), records)
+    same = found(folder)
+    write(segment.path.with_suffix(".sealed"), records[:-5])
+
+    assert same == []
+    assert found(folder) == [(What.MISPLACED, 25, 25, "000003.sealed")]
 
 
 def test_a_segment_that_is_missing_is_named_by_its_records(folder: Path) -> None:
@@ -449,7 +504,7 @@ def test_a_chain_that_is_missing_is_found_through_the_heads(folder: Path) -> Non
     head = witness(chain, 36)
     shutil.rmtree(chain)
 
-    report = verify(chains(folder), [head], gate="tunis-1")
+    report = verify(chains(folder), [head], gate="tunis-1", now=NOW)
 
     assert not report.holds
     (gone,) = report.chains
@@ -486,16 +541,85 @@ def test_a_record_taken_out_and_all_behind_it_written_anew_is_found(folder: Path
     tamper(folder, lambda records: relinked(remove(30, 30)(records)))
 
     assert found(folder) == []
-    assert found(folder, head) == [(What.REWRITTEN, 1, 33, "")]
+    told = [(What.REWRITTEN, 1, 33, ""), (What.UNWITNESSED, 34, 35, "")]
+    assert found(folder, head) == told
 
 
 def test_a_head_is_compared_where_only_the_next_segment_says_it(folder: Path) -> None:
     (chain,) = chains(folder)
+    end = witness(chain, 36)
     right, wrong = witness(chain, 12), witness(chain, 12, link=START)
     segments(chain)[0].path.unlink()
 
-    assert found(folder, right) == [(What.REMOVED, 1, 12, "000002.sealed")]
-    assert (What.REWRITTEN, 1, 12, "") in found(folder, wrong)
+    assert found(folder, right, end) == [(What.REMOVED, 1, 12, "000002.sealed")]
+    assert (What.REWRITTEN, 1, 12, "") in found(folder, wrong, end)
+
+
+def test_a_head_told_under_another_name_does_not_hide_that_a_chain_is_missing(folder: Path) -> None:
+    (chain,) = chains(folder)
+    head = witness(chain, 36)
+    shutil.rmtree(chain)
+    others = [replace(head, gate="0", number=1), head, replace(head, gate="z", number=99)]
+
+    (gone,) = verify(chains(folder), others, gate="tunis-1", now=NOW).chains
+
+    assert (gone.chain, gone.gate) == (chain.name, "tunis-1")
+    assert [(it.what, it.last) for it in gone.findings] == [(What.GONE, 36)]
+
+
+def test_a_chain_that_nobody_was_told_of_is_named_where_heads_are_known(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Somebody may have made it up, and laid it beside the real one."""
+    (chain,) = chains(folder)
+    other = file(tmp_path / "other", batch(3, TUESDAY - DAY))
+    shutil.copytree(other, folder / other.name)
+
+    report = verify(chains(folder), [witness(chain, 36)], gate="tunis-1", now=NOW)
+
+    assert not report.holds
+    made_up, real = report.chains
+    assert real.findings == ()
+    assert made_up.findings == (
+        Finding(
+            What.UNWITNESSED,
+            1,
+            5,
+            "",
+            "the whole chain was never witnessed, and there are some of 2026-11-23 09:30:00 UTC: a"
+            " gate tells its ledger within 60 seconds, so that was added, or this one could not",
+        ),
+    )
+    assert verify(chains(folder), now=NOW).holds
+
+
+def test_a_chain_in_which_nothing_was_decided_is_told_to_nobody(
+    folder: Path, tmp_path: Path
+) -> None:
+    (chain,) = chains(folder)
+    other = file(tmp_path / "other", [Learned(TUESDAY, "acme", 1, 2, 3)], gate="tunis-2")
+    shutil.copytree(other, folder / other.name)
+
+    assert verify(chains(folder), [witness(chain, 36)], now=NOW).holds
+
+
+@pytest.mark.parametrize(
+    ("later", "holds"),
+    [(-2 * DAY, False), (-DAY / 2, True), (0, True), (59, True), (61, False), (10 * DAY, False)],
+)
+def test_the_end_of_a_chain_is_told_within_a_minute(
+    folder: Path, later: float, *, holds: bool
+) -> None:
+    """What stands behind the last head may have been added, or written while this reads on."""
+    (chain,) = chains(folder)
+    now = datetime.fromtimestamp(TUESDAY + 129 + later, UTC)
+
+    (inspected,) = verify([chain], [witness(chain, 35)], now=now).chains
+
+    assert (inspected.findings == ()) == holds
+    assert {(it.what, it.number, it.last) for it in inspected.findings} <= {
+        (What.UNWITNESSED, 36, 36)
+    }
 
 
 # --- what was dropped ----------------------------------------------------------------------------
@@ -517,7 +641,7 @@ def test_dropped_records_that_a_record_covers_are_in_order(tmp_path: Path) -> No
     chain = old(tmp_path, Dropped(TUESDAY, 1096, ((3, 4), (6, 6))))
     tamper(tmp_path / "evidence", drop(3, 4, 6), index=0)
 
-    (inspected,) = verify([chain]).chains
+    (inspected,) = verify([chain], now=NOW).chains
 
     assert inspected.findings == ()
     assert (inspected.records, inspected.dropped, inspected.last) == (7, 3, 10)
@@ -527,7 +651,7 @@ def test_a_segment_that_is_gone_and_covered_is_in_order(tmp_path: Path) -> None:
     chain = old(tmp_path, Dropped(TUESDAY, 1096, ((1, 7),)))
     segments(chain)[0].path.unlink()
 
-    (inspected,) = verify([chain]).chains
+    (inspected,) = verify([chain], now=NOW).chains
 
     assert inspected.findings == ()
     assert (inspected.records, inspected.dropped) == (3, 7)
@@ -562,6 +686,119 @@ def test_no_statement_makes_up_for_a_retention_that_was_not_over(
 
     assert words(tmp_path / "evidence") == [
         "record 3 was dropped before the time: what stands before is of 2023-08-14 09:30:00 UTC"
+    ]
+
+
+FUTURE = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("told", "words_of"),
+    [
+        (FUTURE, "it is now 2026-11-24 10:05:00 UTC"),
+        (NOW.timestamp() + 59, ""),
+        (NOW.timestamp() + 61, "it is now 2026-11-24 10:05:00 UTC"),
+    ],
+)
+def test_no_record_is_believed_that_is_of_a_time_to_come(
+    tmp_path: Path, told: float, words_of: str
+) -> None:
+    """Else a record of a hundred years hence would excuse all that is taken away today."""
+    chain = file(
+        tmp_path / "evidence",
+        batch(2, TUESDAY - 2000 * DAY),
+        batch(2, TUESDAY - 2000 * DAY),
+        [Dropped(told, 1096, ((5, 8),))],
+    )
+    segments(chain)[1].path.unlink()
+
+    said = words(tmp_path / "evidence")
+
+    assert len(said) == (2 if words_of else 0)
+    if words_of:
+        assert said[0] == "records 5 to 8 were removed: after 4 comes 9"
+        assert said[1].startswith("record 11 says that records were dropped on ")
+        assert said[1].endswith(f", and is not believed: {words_of}")
+
+
+@pytest.mark.parametrize("number", [7, 10, 13])
+def test_no_record_is_believed_that_was_there_before_it_was_made(
+    tmp_path: Path, number: int
+) -> None:
+    folder, then = tmp_path / "evidence", TUESDAY - 2000 * DAY
+    chain = file(folder, batch(2, then), [Dropped(TUESDAY, 1096, ((1, 4),)), *batch(6, then + 100)])
+    heard = datetime.fromtimestamp(then + 600, UTC)
+    heads = [replace(witness(chain, known), heard=heard) for known in (number, 13)]
+    segments(chain)[0].path.unlink()
+
+    said = words(folder, *heads)
+
+    assert "records 1 to 4 were removed: the chain begins with 5" in said
+    assert "record 7 says that records were dropped on 2026-11-24 09:30:00 UTC" in "".join(said)
+    assert "the ledger had heard of it by" in "".join(said)
+
+
+def test_a_chain_holds_nothing_that_is_older_than_its_name(tmp_path: Path) -> None:
+    """Of its first segments nothing else tells how old they were."""
+    folder = tmp_path / "evidence"
+    chain = file(folder, batch(2, TUESDAY - 60), [Dropped(TUESDAY, 1096, ((1, 4),))])
+    segments(chain)[0].path.unlink()
+
+    assert words(folder) == ["records 1 to 4 were removed: the chain begins with 5"]
+
+
+@pytest.mark.parametrize(("age", "left"), [(1095, [(5, 9)]), (1097, [])])
+def test_a_record_behind_a_head_is_younger_than_it(
+    tmp_path: Path, age: int, left: list[tuple[int, int]]
+) -> None:
+    """The chain is old, and what was removed of it was not."""
+    folder, then = tmp_path / "evidence", TUESDAY - 1200 * DAY
+    chain = file(
+        folder, batch(2, then), batch(3, TUESDAY - age * DAY), [Dropped(TUESDAY, 1096, ((1, 9),))]
+    )
+    heard = datetime.fromtimestamp(TUESDAY - age * DAY, UTC)
+    heads = [
+        replace(witness(chain, 3), at=datetime.fromtimestamp(then, UTC)),
+        replace(witness(chain, 4), at=heard),
+        witness(chain, 12),
+    ]
+    for segment in segments(chain)[:2]:
+        segment.path.unlink()
+
+    told = found(folder, *heads)
+
+    assert [(first, last) for _, first, last, _ in told] == left
+    if left:
+        assert words(folder, *heads) == [
+            (
+                "records 5 to 9 were removed before the time: the ledger was told of record 4 on"
+                " 2023-11-25 09:30:00 UTC"
+            )
+        ]
+
+
+def test_a_head_that_came_late_makes_nothing_younger(tmp_path: Path) -> None:
+    """A ledger that was down hears on Monday what was told on Friday."""
+    folder, then = tmp_path / "evidence", TUESDAY - 1097 * DAY
+    chain = file(folder, batch(5, then), [Dropped(TUESDAY, 1096, ((1, 7),))])
+    late = datetime.fromtimestamp(then + 3 * DAY, UTC)
+    told = replace(witness(chain, 4), heard=late, at=datetime.fromtimestamp(then + 1, UTC))
+    segments(chain)[0].path.unlink()
+
+    assert found(folder, told, witness(chain, 10)) == []
+
+
+def test_dropped_digests_are_held_against_the_heads_too(tmp_path: Path) -> None:
+    folder, then = tmp_path / "evidence", TUESDAY - 1200 * DAY
+    chain = file(folder, batch(5, then), [Dropped(TUESDAY, 1096, ((3, 6),))])
+    head, end = witness(chain, 4), witness(chain, 10)
+    tamper(folder, drop(3, 4, 5, 6), index=0)
+
+    assert words(folder, head, end) == [
+        (
+            "records 5 to 6 were dropped before the time: the ledger was told of record 4 on"
+            " 2026-11-24 09:59:00 UTC"
+        )
     ]
 
 

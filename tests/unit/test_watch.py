@@ -88,8 +88,8 @@ async def test_a_watch_that_ended_hears_no_more(house: House) -> None:
     assert not watch.revoked
 
 
-async def test_a_refusal_that_came_with_a_snapshot_ends_the_call(house: House) -> None:
-    """The gate was away from the broker, and what it missed comes as whole tables."""
+async def test_a_refusal_that_was_told_while_the_gate_was_away_ends_the_call(house: House) -> None:
+    """What it missed is told to it again, and to it alone."""
     async with two_gates(house) as (here, there):
         async with here.watch(CALL) as watch:
             house.broker.stop()
@@ -102,7 +102,16 @@ async def test_a_refusal_that_came_with_a_snapshot_ends_the_call(house: House) -
 
 async def test_a_call_nobody_could_place_is_not_watched(house: House) -> None:
     async with house.open() as gate:
-        with pytest.raises(LookupError, match="no campaign is called 'typo'"):
+        with pytest.raises(LookupError, match="no campaign is called 'typo'; there are acme-fibre"):
             gate.watch(type(CALL)(to=NUMBER, campaign="typo"))
         with pytest.raises(InvalidNumber):
             gate.watch(type(CALL)(to="x", campaign="acme-fibre"))
+
+
+async def test_a_watch_that_begins_when_its_gate_is_closed_hears_nothing(house: House) -> None:
+    async with house.open() as gate:
+        late = gate.watch(CALL)
+    async with late:
+        pass
+
+    assert not late.revoked

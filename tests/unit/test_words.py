@@ -62,6 +62,11 @@ def test_what_the_law_decides_cites_it(reason: Reason) -> None:
     assert len(set(cited)) == len(cited)
 
 
+def test_that_a_consent_has_expired_is_true_of_insurance_too() -> None:
+    assert "un an au plus, trente jours pour l’assurance" in say(Reason.CONSENT_EXPIRED, "fr")
+    assert "one year at most, thirty days for insurance" in say(Reason.CONSENT_EXPIRED, "en")
+
+
 def test_articles_are_named_in_one_line() -> None:
     assert words(Reason.REFUSED).sources == (
         "C. conso., art. R223-3; C. conso., art. L221-16; C. conso., art. D223-9 al. 3"

@@ -1,5 +1,8 @@
 """All commands in one place."""
 
+from importlib.metadata import version as release
+from typing import Annotated
+
 import typer
 
 from ringfence.cli import consent, evidence, gate, ledger
@@ -18,6 +21,26 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ringfence {release('ringfence')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_tell_version, help="Say which version this is."
+        ),
+    ] = False,
+) -> None:
+    """Decide, prove, keep in step."""
+
+
 app.add_typer(consent.app, name="consent")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(gate.app, name="gate")

@@ -10,7 +10,9 @@ from ringfence.cli.options import ConfigFile, Lang, Principal, UsageError, ledge
 from ringfence.cli.paper import RELEASE, AsJson, show_json, write_pdf
 from ringfence.config import ConfigError, load
 from ringfence.dossier.certificate import Certificate, NoConsent, Subject, certify
+from ringfence.dossier.custody import Custody
 from ringfence.dossier.tongue import Tongue
+from ringfence.dossier.vocabulary import CUSTODIES, called
 from ringfence.ledger.archive import Archive
 from ringfence.ledger.proofs import Proofs
 from ringfence.ledger.service import system_time
@@ -20,6 +22,8 @@ from ringfence.number import InvalidNumber, parse
 __all__ = ["certificate"]
 
 ERRORS = (ConfigError, InvalidNumber, OSError, StoreError, UsageError, sqlite3.Error)
+
+UNSOUND = (Custody.DAMAGED, Custody.MISSING)
 
 
 def certificate(  # noqa: PLR0913 - the options of a command
@@ -38,7 +42,7 @@ def certificate(  # noqa: PLR0913 - the options of a command
     """Write the certificate of a consent: what the consumer was told, when, until when, and since.
 
     It is the free individual copy on a durable medium of C. conso. R223-2. Exit status 1: the
-    ledger holds no such consent; 2: not done.
+    ledger holds no such consent, or does not have its proof as it was kept; 2: not done.
     """
     with stops_on(*ERRORS):
         if json is (output is not None):
@@ -53,27 +57,57 @@ def certificate(  # noqa: PLR0913 - the options of a command
             purpose=purpose,
             parties=settings.parties,
         )
+        tongue = Tongue(lang)
         with Archive.open(ledger.database) as archive:
-            certified = _certified(subject, archive, Proofs(ledger.proof_folder))
+            certified = _certified(subject, archive, Proofs(ledger.proof_folder), tongue)
         if output is None:
             show_json(certified)
-            return
-        write_pdf(output, lambda: _printed(certified, lang))
-    typer.echo(output)
+        else:
+            write_pdf(output, lambda: _printed(certified, tongue))
+            typer.echo(output)
+            _hand_over(certified, tongue)
+    _check_proof(certified, tongue)
+
+
+def _hand_over(certified: Certificate, tongue: Tongue) -> None:
     if certified.proof_file is not None:
-        typer.echo(f"the proof, to be handed over with it: {certified.proof_file}")
+        file = certified.proof_file
+        typer.echo(
+            tongue(
+                f"la preuve, à remettre avec lui : {file}",
+                f"the proof, to be handed over with it: {file}",
+            )
+        )
 
 
-def _certified(subject: Subject, archive: Archive, proofs: Proofs) -> Certificate:
+def _check_proof(certified: Certificate, tongue: Tongue) -> None:
+    """End with status 1 where the ledger does not have the proof that it should keep."""
+    if certified.custody in UNSOUND:
+        said = called(CUSTODIES, certified.custody, tongue)
+        typer.echo(tongue(f"ringfence: preuve : {said}", f"ringfence: proof: {said}"), err=True)
+        raise typer.Exit(1)
+
+
+def _certified(subject: Subject, archive: Archive, proofs: Proofs, tongue: Tongue) -> Certificate:
     try:
         return certify(subject, archive, proofs, system_time(), RELEASE)
     except NoConsent as error:
-        typer.echo(f"ringfence: {error}", err=True)
+        typer.echo(f"ringfence: {_nothing(error, tongue)}", err=True)
         raise typer.Exit(1) from error
 
 
-def _printed(certified: Certificate, lang: Lang) -> bytes:
+def _nothing(error: NoConsent, tongue: Tongue) -> str:
+    number, purposes = tongue.number(error.number), ", ".join(error.purposes)
+    return tongue(
+        f"le registre n'a aucun consentement du {number} pour « {error.purpose} »"
+        f" {tongue.of(error.principal)}, dont les campagnes ont pour finalités :"
+        f" {purposes or 'aucune'}",
+        str(error),
+    )
+
+
+def _printed(certified: Certificate, tongue: Tongue) -> bytes:
     # Needs the extra `pdf`.
     from ringfence.dossier.certificate_paper import print_certificate  # noqa: PLC0415 - needs the extra `pdf`
 
-    return print_certificate(certified, Tongue(lang))
+    return print_certificate(certified, tongue)

@@ -1,6 +1,6 @@
 """`ringfence evidence verify`: whether the evidence is what the gate wrote."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +19,9 @@ from ringfence.cli.evidence_folder import (
 from ringfence.cli.options import UsageError, stops_on
 from ringfence.config import ConfigError, Settings
 from ringfence.evidence.segment import Segment, chains
-from ringfence.evidence.verify import Finding, Inspected, Report, Witness
+from ringfence.evidence.verify import Finding, Inspected, Report, What, Witness
 from ringfence.evidence.verify import verify as inspect
+from ringfence.gate import system_clock
 from ringfence.ledger.archive import Archive
 from ringfence.ledger.store import StoreError
 
@@ -41,6 +42,7 @@ class _Head(msgspec.Struct, frozen=True):
     number: int
     link: str
     heard: datetime
+    at: datetime | None = None
 
 
 _heads = msgspec.json.Decoder(list[_Head])
@@ -60,8 +62,8 @@ def verify(
     """Check that no record was altered, removed, added or moved, and none dropped before its time.
 
     Names the first, and those after it where they can be told. That the end of a chain was cut off,
-    or all of it written anew, shows only in the heads that a ledger has heard: from its database,
-    if the configuration has one that is on this machine, or from a file.
+    or all of it written anew, or more of it made up, shows only in the heads that a ledger has
+    heard: from its database, if the configuration has one that is on this machine, or from a file.
 
     May run while the gate does. Exit status 0: all holds; 1: something does not; 2: not done.
     """
@@ -76,7 +78,8 @@ def verify(
                 told(path.parent.name, segment.index, path.name)
 
             gate = settings.gate.id if settings.gate else ""
-            report = inspect(chains(folder), witnesses or (), gate=gate, told=read)
+            now = datetime.fromtimestamp(system_clock().utc, UTC)
+            report = inspect(chains(folder), witnesses or (), now=now, gate=gate, told=read)
         if not report.chains:
             msg = f"{folder}: there is no evidence"
             raise UsageError(msg)
@@ -96,7 +99,7 @@ def _witnesses(settings: Settings, file: Path | None) -> list[Witness] | None:
         return None
     with Archive.open(ledger.database) as archive:
         return [
-            Witness(head.gate, head.chain, head.number, head.link, head.heard)
+            Witness(head.gate, head.chain, head.number, head.link, head.heard, head.at)
             for head in archive.heads()
         ]
 
@@ -104,7 +107,9 @@ def _witnesses(settings: Settings, file: Path | None) -> list[Witness] | None:
 def _read(file: Path) -> list[Witness]:
     try:
         return [
-            Witness(head.gate, head.chain, head.number, bytes.fromhex(head.link), head.heard)
+            Witness(
+                head.gate, head.chain, head.number, bytes.fromhex(head.link), head.heard, head.at
+            )
             for head in _heads.decode(file.read_bytes())
         ]
     except (msgspec.DecodeError, ValueError) as error:
@@ -117,7 +122,8 @@ def _tell(report: Report, *, asked: bool) -> None:
     for chain in report.chains:
         console.print(_drawn(chain))
         for finding in chain.findings:
-            console.print(_said(chain, finding), style="red")
+            style = "yellow" if finding.what is What.TORN else "red"
+            console.print(_said(chain, finding), style=style)
         if chain.untold:
             console.print(f"and {chain.untold} more", style="red")
         if not chain.compared:

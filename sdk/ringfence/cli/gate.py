@@ -1,18 +1,21 @@
 """`ringfence gate serve`: a gate in a process of its own, asked through adapters."""
 
+import errno
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Annotated, NoReturn, Protocol, cast
+from typing import Annotated, Protocol, cast
 
 import anyio
 import msgspec
 import typer
 
+from ringfence.cli.options import UsageError, stops_on
 from ringfence.config import ConfigError, load
 from ringfence.evidence.record import EvidenceError
 from ringfence.gate import Gate, system_clock
@@ -23,6 +26,17 @@ from ringfence.status import Status
 __all__ = ["app", "shifted_to"]
 
 app = typer.Typer(no_args_is_help=True, help="Run a gate in a process of its own.")
+
+
+LAST_PORT = 65535
+
+REMEDIES = {
+    errno.EACCES: "give another --port: those below 1024 are the system's",
+    errno.EADDRINUSE: "end what listens there, or give another --port",
+}
+"""What to do where nothing can be listened to; else it is the address that is wrong."""
+
+NO_ADDRESS = "give an address of this machine as --host"
 
 
 class Serve(Protocol):
@@ -40,7 +54,7 @@ def group() -> None:
 
 @app.command()
 def serve(
-    config: Annotated[Path, typer.Option(help="TOML file with [broker], [gate], [principals].")],
+    config: Annotated[Path, typer.Option(help="TOML file with tables broker, gate, principals.")],
     adapter: Annotated[list[str], typer.Option(help="An adapter to serve; may be given again.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
@@ -59,16 +73,12 @@ def serve(
     status, if that was asked for.
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    ports = port or []
-    if len(ports) > len(adapter):
-        _stop(f"{len(ports)} ports for {len(adapter)} adapters")
-    serves = {name: _adapter(name) for name in adapter}
-    clock = system_clock if rehearse_at is None else shifted_to(rehearse_at)
-    try:
+    with stops_on(ConfigError, EvidenceError, OutboxError, UsageError):
+        ports = _check_ports(port or [], adapter)
+        serves = {name: _adapter(name) for name in adapter}
+        clock = system_clock if rehearse_at is None else shifted_to(rehearse_at)
         gate = Gate(load(config), clock=clock)
         anyio.run(partial(_serve, gate, serves, host, ports, status))
-    except (ConfigError, EvidenceError, OutboxError) as error:
-        _stop(str(error))
 
 
 def shifted_to(instant: datetime) -> Callable[[], Now]:
@@ -83,23 +93,31 @@ def shifted_to(instant: datetime) -> Callable[[], Now]:
     return clock
 
 
-def _stop(message: str) -> NoReturn:
-    typer.echo(f"ringfence: {message}", err=True)
-    raise typer.Exit(2)
+def _check_ports(ports: Sequence[int], adapters: Sequence[str]) -> Sequence[int]:
+    if len(ports) > len(adapters):
+        msg = f"{len(ports)} ports for {len(adapters)} adapters"
+        raise UsageError(msg)
+    for port in ports:
+        if not 0 <= port <= LAST_PORT:
+            msg = f"--port: {port} is no port: those go from 1 to {LAST_PORT}, and 0 takes any"
+            raise UsageError(msg)
+    return ports
 
 
 def _adapter(name: str) -> Serve:
     found: dict[str, EntryPoint] = {e.name: e for e in entry_points(group="ringfence.adapters")}
     if name not in found:
-        _stop(f"no adapter is called {name!r}; there are {', '.join(sorted(found)) or 'none'}")
+        msg = f"no adapter is called {name!r}; there are {', '.join(sorted(found)) or 'none'}"
+        raise UsageError(msg)
     try:
         return cast("Serve", found[name].load())  # an entry point carries no type
     except ImportError as error:
-        _stop(f"adapter {name} needs {error.name}: pip install 'ringfence[{name}]'")
+        msg = f"adapter {name} needs {error.name}: pip install 'ringfence[{name}]'"
+        raise UsageError(msg) from error
 
 
 async def _serve(
-    gate: Gate, serves: dict[str, Serve], host: str, ports: list[int], every: float
+    gate: Gate, serves: dict[str, Serve], host: str, ports: Sequence[int], every: float
 ) -> None:
     listening: dict[str, int] = {}
 
@@ -108,7 +126,7 @@ async def _serve(
         if len(listening) == len(serves):
             _say({"listening": listening})
 
-    async with gate, anyio.create_task_group() as tasks:
+    async with _opened(gate), anyio.create_task_group() as tasks:
         tasks.start_soon(_until_signal, tasks.cancel_scope, name="signals")
         tasks.start_soon(_tell_ready, gate, name="ready")
         if every:
@@ -116,8 +134,42 @@ async def _serve(
         for (name, adapter), port in zip(
             serves.items(), [*ports, *[0] * len(serves)], strict=False
         ):
-            run = partial(adapter, gate, host, port, ready=partial(note, name))
+            run = partial(_listen, name, adapter, gate, host, port, partial(note, name))
             tasks.start_soon(run, name=name)
+
+
+@asynccontextmanager
+async def _opened(gate: Gate) -> AsyncIterator[None]:
+    """Keep a gate open. Raises `ConfigError` where its folder is none, or is not ours to write."""
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(gate)
+        except OSError as error:
+            where = error.filename or gate.settings.data
+            msg = f"gate.data: {where}: {error.strerror}: name a folder that can be written"
+            raise ConfigError(msg) from error
+        yield
+
+
+async def _listen(
+    name: str, adapter: Serve, gate: Gate, host: str, port: int, note: Callable[[int], object]
+) -> None:
+    """Run an adapter. Raises `UsageError` where it cannot listen."""
+    listening = False
+
+    def ready(bound: int) -> None:
+        nonlocal listening
+        listening = True
+        note(bound)
+
+    try:
+        await adapter(gate, host, port, ready=ready)
+    except OSError as error:
+        if listening:
+            raise
+        remedy = REMEDIES.get(error.errno or 0, NO_ADDRESS)
+        msg = f"{name} cannot listen on {host}, port {port}: {error.strerror}: {remedy}"
+        raise UsageError(msg) from error
 
 
 async def _until_signal(scope: anyio.CancelScope) -> None:

@@ -22,6 +22,7 @@ from ringfence.ledger.archive import Archive
 from ringfence.ledger.inventory import Holding, take_inventory
 from ringfence.ledger.service import Counts, Ledger, system_time
 from ringfence.ledger.store import StoreError
+from ringfence.ledger.succession import Contested
 from ringfence.ledger.witness import Witness
 from ringfence.link import Broker, LinkState, Message, Phase
 from ringfence.mqtt import Link
@@ -42,14 +43,18 @@ def serve(
         typer.Option(help="Pretend that it is this instant (UTC) now; for rehearsals with gates"
                      " that are told the same."),
     ] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Go on in a new epoch though another ledger knew"
+                     " more: restored from a copy, or begun anew."),
+    ] = False,
 ) -> None:  # fmt: skip
     """Serve the gates until SIGINT or SIGTERM.
 
     Says when it is on the broker, when it no longer is, and from time to time what came.
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    with stops_on(ConfigError, StoreError, OSError, sqlite3.Error):
-        anyio.run(partial(_serve, load(config), _clock(rehearse_at), status))
+    with stops_on(ConfigError, Contested, StoreError, OSError, sqlite3.Error):
+        anyio.run(partial(_serve, load(config), _clock(rehearse_at), status, take_over=take_over))
 
 
 def _clock(rehearse_at: datetime | None) -> Callable[[], datetime]:
@@ -59,20 +64,23 @@ def _clock(rehearse_at: datetime | None) -> Callable[[], datetime]:
     return lambda: datetime.fromtimestamp(shifted().utc, UTC)
 
 
-async def _serve(settings: Settings, clock: Callable[[], datetime], every: float) -> None:
+async def _serve(
+    settings: Settings, clock: Callable[[], datetime], every: float, *, take_over: bool
+) -> None:
     def tell(state: LinkState) -> None:
-        if state.phase is Phase.UP:
+        if state.phase is Phase.UP and ledger.speaks:
             typer.echo(_serving(settings, ledger))
-        elif state.phase is not Phase.CONNECTING:
+        elif state.phase not in (Phase.UP, Phase.CONNECTING):
             typer.echo(f"not on the broker, trying again: {state.reason}")
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_until_signal, tasks.cancel_scope, name="signals")
         connect = partial(_ToldLink, tell)
-        async with Ledger.open(settings, clock=clock, connect=connect) as ledger:
+        opening = Ledger.open(settings, clock=clock, connect=connect, take_over=take_over)
+        async with opening as ledger:
             if every:
                 tasks.start_soon(_tell_status, ledger, every, name="status")
-            await ledger.serve()
+            await ledger.serve(lambda: typer.echo(_serving(settings, ledger)))
 
 
 class _ToldLink:

@@ -20,11 +20,12 @@ from ringfence.cli.options import (
     UsageError,
     read_named,
     stops_on,
+    warn_of,
 )
 from ringfence.cli.progress import progress, rare_collections
 from ringfence.columns import ColumnError, Columns, find_columns
 from ringfence.config import ConfigError, Settings, load
-from ringfence.ledger.columns import NAMES, PROOF_NAMES, ROLES
+from ringfence.ledger.columns import PROOF_NAMES, ROLES, names_of
 from ringfence.ledger.exhibits import Exhibits
 from ringfence.ledger.form import KINDS, BadLine, Exhibited, Form, Kind
 from ringfence.ledger.importer import Importer, SinkError, Tally
@@ -42,6 +43,9 @@ ERRORS = (
     sqlite3.Error,
 )  # fmt: skip
 """What ends an import before its end; all but these is a bug."""
+
+TOLD = 20
+"""Undated lines that are named; all are counted."""
 
 
 class _Job(msgspec.Struct, frozen=True):
@@ -81,11 +85,14 @@ def import_csv(  # noqa: PLR0913, PLR0917 - the options of a command
     A consent may name its proof: a URI, with its SHA-256 in another column, or the path of a file
     from the folder of the CSV file, which is kept where the ledger is.
 
+    A refusal, or whatever else forbids calls, is never put aside for its date: if that cannot be
+    read it is dated on the day of the import, and the line is told of.
+
     Exit status 0: all lines are in the ledger; 1: all but those that were rejected; 2: not done.
     """
     given = {"purpose": purpose, "text": text, "until": until, "date": at}
     given = {role: value for role, value in given.items() if value}
-    rejects = rejects or csv.with_name(f"{csv.name}.rejected.csv")
+    rejects = rejects or Path(f"{csv}.rejected.csv")
     with stops_on(*ERRORS):
         if rejects.absolute() == csv.absolute():
             msg = f"--rejects: {rejects} is the file to import"
@@ -95,7 +102,7 @@ def import_csv(  # noqa: PLR0913, PLR0917 - the options of a command
         wanted, named = _kind(kind), read_named(column or (), ROLES)
         with open_sheet(csv) as sheet:
             columns = find_columns(
-                sheet.header, wanted.needed, names=NAMES, named=named, given=given
+                sheet.header, wanted.needed, names=names_of(kind), named=named, given=given
             )
             with Rejects(rejects, header=sheet.header, delimiter=sheet.delimiter) as bad:
                 proofs = _exhibited(settings, wanted, sheet, named)
@@ -103,11 +110,24 @@ def import_csv(  # noqa: PLR0913, PLR0917 - the options of a command
                     settings, principal, keyring, wanted, sheet, columns, proofs, bad, timeout
                 )
                 tally = _run(job)
+    _tell_undated(tally)
     if tally.rejected:
         typer.echo(f"rejected lines are in {rejects}:")
         for why, count in tally.whys.most_common():
             typer.echo(f"{count:>10} {why}")
         raise typer.Exit(1)
+
+
+def _tell_undated(tally: Tally) -> None:
+    if not tally.undated:
+        return
+    count = len(tally.undated)
+    lines = "1 line is" if count == 1 else f"{count} lines are"
+    typer.echo(f"{lines} dated today for want of a date that can be read:")
+    for line, why in sorted(tally.undated)[:TOLD]:
+        typer.echo(f"  line {line}: {why}")
+    if len(tally.undated) > TOLD:
+        typer.echo("  …")
 
 
 def _kind(name: str) -> Kind:
@@ -177,3 +197,4 @@ async def _import(job: _Job, tally: Tally, told: Callable[[int], None]) -> None:
             now=system_time(),
         )
         await Importer(job.sheet, form, sink, job.rejects, tally=tally, told=told).run()
+        warn_of(form.purposes, job.settings, job.principal)

@@ -2,6 +2,7 @@
 
 import secrets
 import sqlite3
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from random import Random
@@ -11,20 +12,29 @@ import anyio
 import msgspec
 import typer
 
-from ringfence.cli.options import ConfigFile, Patience, Principal, UsageError, stops_on
+from ringfence.cli.options import (
+    ConfigFile,
+    Patience,
+    Principal,
+    UsageError,
+    stops_on,
+    warn_of,
+)
 from ringfence.config import ConfigError, Settings, load
-from ringfence.event import AnyEvent, Proof
+from ringfence.event import AnyEvent, Event, Proof
 from ringfence.ledger.exhibits import BadProof, Exhibits
 from ringfence.ledger.importer import Receipt, SinkError
 from ringfence.ledger.moment import IN_FUTURE, BadDate, read_day, read_moment
 from ringfence.ledger.service import system_time
-from ringfence.ledger.sink import open_sink
+from ringfence.ledger.sink import FileSink, open_sink
 from ringfence.ledger.store import StoreError
 from ringfence.number import InvalidNumber, Territory, parse
 
 __all__ = ["record"]
 
-KINDS = tuple(str(kind.__struct_config__.tag) for kind in get_args(AnyEvent))
+KINDS: dict[str, type[Event]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)
+}
 
 
 def record(  # noqa: PLR0913 - the options of a command
@@ -68,11 +78,15 @@ def record(  # noqa: PLR0913 - the options of a command
             sealed = event.sealed(keyring, now)
         except ValueError as error:  # a ground without a purpose
             raise UsageError(str(error)) from error
-        receipt = anyio.run(partial(_send, settings, principal, sealed, timeout))
+        receipt, served = anyio.run(partial(_send, settings, principal, sealed, timeout))
     for reason in receipt.rejected.values():
         typer.echo(f"ringfence: the ledger does not take it: {reason}", err=True)
         raise typer.Exit(1)
     typer.echo(f"{event.kind} {event.id} is change {receipt.change}")
+    if purpose:
+        warn_of([purpose], settings, principal)
+    if not served:
+        typer.echo("no ledger is served: gates hear of it when one is", err=True)
 
 
 def _proof(settings: Settings, written: str, digest: str) -> Proof | None:
@@ -89,6 +103,7 @@ def _event(kind: str, to: str, stated: dict[str, object], now: datetime) -> AnyE
     if kind not in KINDS:
         msg = f"{kind!r} is not one of {', '.join(KINDS)}"
         raise UsageError(msg)
+    _check_options(KINDS[kind], stated)
     territories = parse(to).territories
     if not territories:
         msg = f"--to: {to!r} is not a French number"
@@ -111,15 +126,33 @@ def _event(kind: str, to: str, stated: dict[str, object], now: datetime) -> AnyE
     return msgspec.structs.replace(event, at=min(moment.at, now), on=moment.on)
 
 
+def _check_options(kind: type[Event], stated: Mapping[str, object]) -> None:
+    """Raise `UsageError` where an option is missing, or means nothing for this kind."""
+    fields = msgspec.structs.fields(kind)
+    for name in (field.name for field in fields if field.required):
+        if name not in stated:
+            msg = f"{kind.__struct_config__.tag}: needs --{name}"
+            raise UsageError(msg)
+    for name in stated.keys() - {field.name for field in fields}:
+        msg = f"{kind.__struct_config__.tag}: takes no --{name}"
+        raise UsageError(msg)
+    if kind.purposeful and "purpose" not in stated:
+        msg = f"{kind.__struct_config__.tag}: needs --purpose"
+        raise UsageError(msg)
+
+
 def _start(text: str, territories: tuple[Territory, ...]) -> datetime:
     moment = read_moment(text, territories, latest=False)
-    if moment.earliest != moment.at:
+    if not moment.timed:
         msg = f"--start: {text!r} is a date without a time"
         raise UsageError(msg)
     return moment.at
 
 
-async def _send(settings: Settings, principal: str, event: AnyEvent, patience: float) -> Receipt:
+async def _send(
+    settings: Settings, principal: str, event: AnyEvent, patience: float
+) -> tuple[Receipt, bool]:
+    """Give the receipt, and whether a ledger is served."""
     opening = open_sink(
         settings,
         principal,
@@ -129,4 +162,4 @@ async def _send(settings: Settings, principal: str, event: AnyEvent, patience: f
         patience=patience,
     )
     async with opening as sink:
-        return await sink.send([event])
+        return await sink.send([event]), not isinstance(sink, FileSink)

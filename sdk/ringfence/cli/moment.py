@@ -6,12 +6,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import typer
 
 from ringfence.call import new_id
+from ringfence.cli.options import UsageError
 from ringfence.config import ConfigError, Settings
 from ringfence.gate import Gate
+from ringfence.number import InvalidNumber, parse
 
-__all__ = ["NoAnswerError", "await_ready", "open_gate"]
+__all__ = ["SILENCE", "NoAnswerError", "await_ready", "check_shown", "open_gate", "shown"]
+
+SILENCE = 2.0
+"""Seconds of waiting after which it is said what is waited for."""
 
 
 class NoAnswerError(Exception):
@@ -38,8 +44,36 @@ async def open_gate(settings: Settings, name: str, patience: float) -> AsyncIter
 
 
 async def await_ready(gate: Gate, patience: float) -> None:
-    """Wait until the gate can answer. Raises `NoAnswerError`."""
-    ready = await gate.ready(patience)
+    """Wait until the gate can answer, and do not do so in silence. Raises `NoAnswerError`."""
+    ready = await gate.ready(min(SILENCE, patience))
+    if not ready and patience > SILENCE:
+        typer.echo(f"waiting up to {patience:g} s for an answer: {ready}", err=True)
+        ready = await gate.ready(patience - SILENCE)
     if not ready:
         msg = f"no answer within {patience:g} s: {ready}"
         raise NoAnswerError(msg)
+
+
+def check_shown(caller_id: str | None) -> None:
+    """Raise `UsageError` for a `--caller-id` that is no number: every call would be denied."""
+    if caller_id is not None:
+        try:
+            parse(caller_id)
+        except InvalidNumber as error:
+            msg = f"--caller-id: {error}"
+            raise UsageError(msg) from error
+
+
+def shown(gate: Gate, campaign: str, caller_id: str | None) -> str:
+    """Give the number that calls will show: the one that is said, or the campaign's only one.
+
+    Raises `LookupError` for a campaign that is not known, and `UsageError`.
+    """
+    listed = sorted(gate.campaign(campaign).caller_ids)
+    if caller_id is not None:
+        return caller_id
+    if len(listed) != 1:
+        there = ", ".join(listed) or "none"
+        msg = f"say with --caller-id which number {campaign} shows; it lists {there}"
+        raise UsageError(msg)
+    return listed[0]

@@ -19,6 +19,7 @@ __all__ = [
     "ledger_of",
     "read_named",
     "stops_on",
+    "warn_of",
 ]
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="TOML file, as for gate and ledger.")]
@@ -52,6 +53,19 @@ def read_named(columns: Sequence[str], roles: Collection[str]) -> dict[str, str]
             raise UsageError(msg)
         named[role] = name
     return named
+
+
+def warn_of(purposes: Collection[str], settings: Settings, principal: str) -> None:
+    """Say which of the *purposes* no campaign has: no call will ever rest on them.
+
+    Nothing can be said where the file names none of the principal's campaigns.
+    """
+    called = {c.purpose for c in settings.campaigns.values() if c.principal == principal}
+    strange = sorted(set(purposes) - called)
+    if called and strange:
+        there = ", ".join(sorted(called))
+        msg = f"no campaign of {principal} has the purpose {', '.join(strange)}; there are {there}"
+        typer.echo(f"ringfence: warning: {msg}", err=True)
 
 
 INTERRUPTED = 130

@@ -11,7 +11,9 @@ from rich.console import Console, RenderableType
 
 from ringfence.cli.options import UsageError
 from ringfence.config import Settings
-from ringfence.dossier.chains import Evidence
+from ringfence.dossier.chains import Chain, Evidence
+from ringfence.dossier.notices import alarms
+from ringfence.dossier.tongue import Tongue
 from ringfence.evidence.segment import chains
 from ringfence.ledger.archive import Archive
 
@@ -20,6 +22,7 @@ __all__ = [
     "AsJson",
     "EvidenceFolders",
     "PdfFile",
+    "check_unaltered",
     "evidence_of",
     "names_of",
     "show_json",
@@ -63,6 +66,15 @@ def evidence_of(
 def names_of(settings: Settings) -> dict[str, str]:
     """Give how principals and operators are called on paper."""
     return {name: party.name for name, party in settings.parties.items()}
+
+
+def check_unaltered(chains: Sequence[Chain], tongue: Tongue) -> None:
+    """End with status 1 where the evidence is not what the ledger was told of it, and say so."""
+    lines = list(alarms(chains, tongue))
+    for line in lines:
+        typer.echo(f"ringfence: {line}", err=True)
+    if lines:
+        raise typer.Exit(1)
 
 
 def show_json(value: msgspec.Struct) -> None:

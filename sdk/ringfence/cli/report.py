@@ -12,6 +12,7 @@ from ringfence.cli.paper import (
     AsJson,
     EvidenceFolders,
     PdfFile,
+    check_unaltered,
     evidence_of,
     names_of,
     show_json,
@@ -49,7 +50,8 @@ def report(  # noqa: PLR0913 - the options of a command
 
     And what the denied ones could have cost at most, how fast refusals reached every gate, which
     consents are about to expire, and how often persons were called. Give the evidence of every
-    gate: what is not given is not counted.
+    gate: what is not given is not counted, and the report names the gates. Exit status 1: some of
+    that evidence is not what the ledger was told of it, which the report says first; 2: not done.
     """
     with stops_on(*ERRORS):
         if json and pdf is not None:
@@ -63,6 +65,7 @@ def report(  # noqa: PLR0913 - the options of a command
             show_json(exposure)
         else:
             show_text(draw_exposure(exposure, Tongue(lang)))
+    check_unaltered(exposure.chains, Tongue(lang))
 
 
 def _exposure(config: Path, campaign: str, month: str, folders: list[Path] | None) -> Exposure:

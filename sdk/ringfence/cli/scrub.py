@@ -17,10 +17,10 @@ import typer
 from rich.console import Console
 
 from ringfence.call import Call
-from ringfence.cli.moment import NoAnswerError, await_ready, open_gate
+from ringfence.cli.moment import NoAnswerError, await_ready, check_shown, open_gate, shown
 from ringfence.cli.options import ConfigFile, Lang, Patience, UsageError, read_named, stops_on
 from ringfence.cli.progress import progress, rare_collections
-from ringfence.cli.summary import as_json, drawn, in_short
+from ringfence.cli.summary import as_json, drawn, in_short, troubles
 from ringfence.columns import ColumnError, Columns
 from ringfence.config import ConfigError, Settings, load
 from ringfence.decision import DOUBTS, Decision
@@ -92,6 +92,7 @@ def scrub(  # noqa: PLR0913 - the options of a command
     """
     with stops_on(*ERRORS):
         _check_paths(leads, output, json)
+        check_shown(caller_id)
         order = Order(campaign=campaign, caller_id=caller_id, at=_read_time(at), language=lang)
         settings, named = load(config), read_named(column or (), ROLES)
         with open_sheet(leads, errors="surrogateescape") as sheet:
@@ -104,7 +105,8 @@ def scrub(  # noqa: PLR0913 - the options of a command
     typer.echo(in_short(tally, order, output.name))
     if summary:
         Console().print(drawn(tally, order))
-    _tell_troubles(tally)
+    for line in troubles(tally, lang):
+        typer.echo(line, err=True)
 
 
 def _check_paths(leads: Path, *targets: Path | None) -> None:
@@ -127,7 +129,7 @@ def _read_time(text: str) -> datetime:
     if not text:
         return datetime.fromtimestamp(int(system_clock().utc), UTC)
     moment = read_moment(text, (METROPOLE,), latest=False)
-    if moment.at != moment.earliest:
+    if not moment.timed:
         msg = f"--at: {text!r} is a date without a time"
         raise UsageError(msg)
     return moment.at
@@ -165,8 +167,8 @@ def _run(job: _Job) -> Tally:
 
 async def _scrub(job: _Job, told: Callable[[int, int], None]) -> Tally:
     async with open_gate(job.settings, "scrub", job.patience) as gate:
-        shown = _shown(gate, job.order)
-        order = msgspec.structs.replace(job.order, caller_id=shown)
+        caller_id = shown(gate, job.order.campaign, job.order.caller_id)
+        order = msgspec.structs.replace(job.order, caller_id=caller_id)
         decide = partial(_decide, gate, order.at, job.patience)
         scrub = Scrub(order, job.columns, job.sheet.delimiter, decide)
         records = job.sheet.records(empty=True)
@@ -183,18 +185,6 @@ def _turn_over(out: TextIO, lines: str, records: Iterator[Record]) -> list[Recor
     return list(islice(records, BATCH))
 
 
-def _shown(gate: Gate, order: Order) -> str:
-    """Give the number that calls will show. Raises `LookupError`, `UsageError`."""
-    listed = sorted(gate.campaign(order.campaign).caller_ids)
-    if order.caller_id is not None:
-        return order.caller_id
-    if len(listed) != 1:
-        there = ", ".join(listed) or "none"
-        msg = f"say with --caller-id which number {order.campaign} shows; it lists {there}"
-        raise UsageError(msg)
-    return listed[0]
-
-
 async def _decide(
     gate: Gate, at: datetime, patience: float, calls: Sequence[Call]
 ) -> list[Decision]:
@@ -207,12 +197,3 @@ async def _decide(
         await await_ready(gate, patience)
     msg = f"the gate does not know the answer any more: {doubt}"
     raise NoAnswerError(msg)
-
-
-def _tell_troubles(tally: Tally) -> None:
-    if tally.troubled:
-        typer.echo(f"{tally.troubled} lines could not be read, and are denied:", err=True)
-        for trouble in tally.troubles:
-            typer.echo(f"  {trouble}", err=True)
-        if tally.troubled > len(tally.troubles):
-            typer.echo("  …", err=True)

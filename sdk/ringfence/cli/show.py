@@ -13,6 +13,7 @@ from ringfence.cli.paper import (
     AsJson,
     EvidenceFolders,
     PdfFile,
+    check_unaltered,
     evidence_of,
     names_of,
     show_json,
@@ -56,7 +57,8 @@ def show(  # noqa: PLR0913 - the options of a command
     """Tell the whole story of one person: what they said, every call, every decision, its article.
 
     Read from the ledger's database, also while it is served, and from the evidence of the gates
-    that are named. Nothing is kept: the number stands in the answer only.
+    that are named. Nothing is kept: the number stands in the answer only. Exit status 1: some of
+    that evidence is not what the ledger was told of it, which the answer says first; 2: not done.
     """
     with stops_on(*ERRORS):
         if json and pdf is not None:
@@ -70,6 +72,7 @@ def show(  # noqa: PLR0913 - the options of a command
             show_json(story)
         else:
             show_text(draw_story(story, Tongue(lang)))
+    check_unaltered(story.chains, Tongue(lang))
 
 
 def _story(

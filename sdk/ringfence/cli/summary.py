@@ -1,6 +1,6 @@
 """The tally of a scrubbed list: in a line, as tables with bars, and as JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from ringfence.decision import Verdict
 from ringfence.rules.words import Language, say, words
 from ringfence.scrub import PARIS, Order, Tally, When
 
-__all__ = ["as_json", "drawn", "in_short"]
+__all__ = ["COLOURS", "as_json", "clock", "drawn", "in_short", "troubles", "verdict_in"]
 
 BAR = 20
 LATER = (When.TODAY, When.WEEK, When.LATER, When.UNKNOWN)
@@ -31,6 +31,8 @@ class _Words(NamedTuple):
     whens: dict[When, str]
     verdicts: dict[Verdict, str]
     days: tuple[str, ...]
+    troubles: tuple[str, str]
+    """One line is denied unread, and several."""
 
 
 _SAYS: dict[Language, _Words] = {
@@ -48,6 +50,10 @@ _SAYS: dict[Language, _Words] = {
         },
         {Verdict.ALLOW: "allow", Verdict.DEFER: "defer", Verdict.DENY: "deny"},
         ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+        (
+            "{count} line could not be read, and is denied:",
+            "{count} lines could not be read, and are denied:",
+        ),
     ),
     "fr": _Words(
         "{output}\u00a0: {leads} contacts\u00a0; {now} pourraient être appelés à ce moment, {later}"
@@ -64,6 +70,10 @@ _SAYS: dict[Language, _Words] = {
         },
         {Verdict.ALLOW: "permis", Verdict.DEFER: "différé", Verdict.DENY: "interdit"},
         ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"),
+        (
+            "{count} ligne n’a pas pu être lue, et l’appel est interdit\u00a0:",
+            "{count} lignes n’ont pas pu être lues, et les appels sont interdits\u00a0:",
+        ),
     ),
 }
 
@@ -80,12 +90,22 @@ def in_short(tally: Tally, order: Order, output: str) -> str:
     return _SAYS[order.language].short.format(output=output, **written)
 
 
+def troubles(tally: Tally, language: Language) -> Iterator[str]:
+    """Give the lines that tell of leads that were denied unread; none if there are none."""
+    if tally.troubled:
+        said = _SAYS[language].troubles[tally.troubled > 1]
+        yield said.format(count=_count(tally.troubled, language))
+        yield from (f"  {trouble}" for trouble in tally.troubles)
+        if tally.troubled > len(tally.troubles):
+            yield "  …"
+
+
 def drawn(tally: Tally, order: Order) -> Group:
     """Draw when leads can be called, and why, or why not."""
     language, says = order.language, _SAYS[order.language]
     title = says.title.format(
         campaign=order.campaign,
-        at=_clock(order.at, language),
+        at=clock(order.at, language),
         leads=_count(tally.leads, language),
     )
     when = [
@@ -132,7 +152,12 @@ def _share(part: float, language: Language) -> str:
     return f"{part:.1%}" if language == "en" else f"{100 * part:.1f}\u00a0%".replace(".", ",")
 
 
-def _clock(at: datetime, language: Language) -> str:
+def verdict_in(language: Language, verdict: Verdict) -> str:
+    return _SAYS[language].verdicts[verdict]
+
+
+def clock(at: datetime, language: Language) -> str:
+    """Write an instant as clocks in Paris show it."""
     there = at.astimezone(PARIS)
     day = _SAYS[language].days[there.weekday()]
     return f"{day} {there:%Y-%m-%d %H:%M}" if language == "en" else f"{day} {there:%d/%m/%Y %H:%M}"

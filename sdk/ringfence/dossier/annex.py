@@ -25,7 +25,8 @@ def head_of(chains: Sequence[Chain], tongue: Tongue) -> str:
         )
     chain = chains[0]
     return tongue(
-        f"chaîne {chain.chain} de {chain.gate}, tête n° {chain.number} : {chain.link[:32]}…",
+        f"chaîne {chain.chain} {tongue.of(chain.gate)}, tête n° {chain.number} :"
+        f" {chain.link[:32]}…",
         f"chain {chain.chain} of {chain.gate}, head no. {chain.number}: {chain.link[:32]}…",
     )
 

@@ -10,9 +10,11 @@ from datetime import date, datetime
 
 import msgspec
 
-from ringfence.campaign import MENTIONS, Campaign, Channel, Text
+from ringfence.campaign import MENTIONS, Channel, Text
 from ringfence.config import Party
 from ringfence.dossier.custody import Custody, custody
+from ringfence.dossier.day_only import day_only
+from ringfence.dossier.flaws import Flaw
 from ringfence.dossier.standing import State, standing
 from ringfence.event import AnyEvent, Consent, Proof, Slot
 from ringfence.ledger.archive import Archive
@@ -29,6 +31,18 @@ NAMELESS = Party(name="")
 
 class NoConsent(LookupError):  # noqa: N818 - what it is
     """The ledger holds no consent of this number to this purpose."""
+
+    def __init__(self, subject: "Subject", purposes: Sequence[str]) -> None:
+        super().__init__(
+            f"the ledger holds no consent of {subject.number.e164} to {subject.purpose!r} of"
+            f" {subject.principal}, whose campaigns have these purposes:"
+            f" {', '.join(purposes) or 'none'}"
+        )
+        self.number = subject.number.e164
+        self.principal = subject.principal
+        self.purpose = subject.purpose
+        self.purposes = purposes
+        """Those that the principal's campaigns have."""
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +75,8 @@ class AgreedSlot(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
     minutes: int | None
     agreed_at: datetime
+    agreed_on: date | None = None
+    """The day of that, where only the day is known."""
 
 
 class Earlier(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +86,8 @@ class Earlier(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     until: date | None
     change: int
+    day: date | None = None
+    """Where only the day is known."""
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +105,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     consented_at: datetime
     on: date
     """The consumer's date."""
+    day_only: bool
+    """Whether nothing but the day is known: `consented_at` is noon then."""
     zone: str
     """Whose clock the document shows; the instants of this value are in UTC."""
     source: str
@@ -107,9 +127,13 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     proof: Proof | None
     custody: Custody
     proof_file: str | None
-    """Where the ledger keeps the proof, to be handed over with the certificate."""
+    """Where the ledger keeps the proof, if it is sound: to be handed over with the certificate."""
     state: State
+    flaws: tuple[Flaw, ...]
+    """If it is defective: why no call can rest on it."""
     ended_at: datetime | None
+    ended_on: date | None
+    """The day of that, where only the day is known."""
     earlier: tuple[Earlier, ...]
     event: str
     """Id of the consent's event."""
@@ -134,11 +158,12 @@ def certify(
     stands = standing(subject.purpose, events, config, day_in(subject.zone, now))
     consent, last_day = stands.consent, stands.last_day
     if consent is None or last_day is None:
-        raise NoConsent(_nothing(subject, config.campaigns))
+        raise NoConsent(subject, sorted({c.purpose for c in config.campaigns.values()}))
     text = config.texts[consent.text]  # the ledger takes no consent to a text it does not know
     changes = {event.id: change for change, event in told}
     proof = consent.proof
-    kept = proofs.find(proof.sha256) if proof and proofs else None
+    held = custody(proof, proofs)
+    kept = proofs.find(proof.sha256) if proof and proofs and held is Custody.KEPT else None
     names = sorted(text.parties - {subject.principal})
     return Certificate(
         format=FORMAT,
@@ -149,6 +174,7 @@ def certify(
         offer=_party(subject).offers.get(subject.purpose, ""),
         consented_at=consent.stated().at,
         on=consent.stated().on,
+        day_only=day_only(consent),
         zone=subject.zone,
         source=consent.source,
         text=consent.text,
@@ -161,23 +187,17 @@ def certify(
         slots=tuple(_slots(events, consent)),
         withdrawal=_party(subject).withdrawal,
         proof=proof,
-        custody=custody(proof, proofs),
+        custody=held,
         proof_file=None if kept is None else str(kept),
         state=stands.state,
+        flaws=stands.flaws,
         ended_at=stands.ended_at,
+        ended_on=stands.ended_on,
         earlier=tuple(_earlier(told, consent)),
         event=consent.id,
         change=changes[consent.id],
         issued=now,
         release=release,
-    )
-
-
-def _nothing(subject: Subject, campaigns: Mapping[str, Campaign]) -> str:
-    purposes = ", ".join(sorted({c.purpose for c in campaigns.values()})) or "none"
-    return (
-        f"the ledger holds no consent of {subject.number.e164} to {subject.purpose!r} of"
-        f" {subject.principal}, whose campaigns have these purposes: {purposes}"
     )
 
 
@@ -202,7 +222,12 @@ def _channel(text: Text, proof: Proof | None) -> Channel:
 
 def _slots(events: Sequence[AnyEvent], consent: Consent) -> list[AgreedSlot]:
     return [
-        AgreedSlot(start=event.start, minutes=event.minutes, agreed_at=event.stated().at)
+        AgreedSlot(
+            start=event.start,
+            minutes=event.minutes,
+            agreed_at=event.stated().at,
+            agreed_on=event.stated().on if day_only(event) else None,
+        )
         for event in events
         if isinstance(event, Slot) and event.stated().at >= consent.stated().at
     ]
@@ -210,7 +235,13 @@ def _slots(events: Sequence[AnyEvent], consent: Consent) -> list[AgreedSlot]:
 
 def _earlier(told: Sequence[tuple[int, AnyEvent]], consent: Consent) -> list[Earlier]:
     return [
-        Earlier(at=event.stated().at, text=event.text, until=event.until, change=change)
+        Earlier(
+            at=event.stated().at,
+            text=event.text,
+            until=event.until,
+            change=change,
+            day=event.stated().on if day_only(event) else None,
+        )
         for change, event in told
         if isinstance(event, Consent) and event.id != consent.id
     ]

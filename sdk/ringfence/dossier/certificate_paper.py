@@ -10,7 +10,7 @@ from ringfence.dossier.certificate import Certificate, Who
 from ringfence.dossier.paper import Cell, Column, Sheet
 from ringfence.dossier.standing import State
 from ringfence.dossier.tongue import Tongue
-from ringfence.dossier.vocabulary import CHANNELS, CUSTODIES, MENTIONS, called
+from ringfence.dossier.vocabulary import CHANNELS, CUSTODIES, FLAWS, MENTIONS, called, sourced
 
 __all__ = ["print_certificate"]
 
@@ -67,6 +67,9 @@ def _standing(certificate: Certificate, tongue: Tongue) -> Iterator[str]:
             )
         )
         return
+    if certificate.state is State.DEFECTIVE:
+        yield from _defective(certificate, last, tongue)
+        return
     yield paper.bold(
         tongue("Ce consentement n'est plus en vigueur.", "This consent is no longer in force.")
     )
@@ -74,9 +77,24 @@ def _standing(certificate: Certificate, tongue: Tongue) -> Iterator[str]:
     yield tongue("Il ne permet plus aucun appel.", "It no longer permits any call.")
 
 
+def _defective(certificate: Certificate, last: str, tongue: Tongue) -> Iterator[str]:
+    issued = tongue.day(tongue.local_day(certificate.issued, certificate.zone))
+    yield paper.bold(
+        tongue.with_reasons(
+            tongue(
+                f"Le {issued}, ce consentement est en cours, mais ne permet aucun appel",
+                f"On {issued} this consent is current, but permits no call",
+            ),
+            [called(FLAWS, flaw, tongue) for flaw in certificate.flaws],
+        )
+        + "."
+    )
+    yield tongue(f"Son dernier jour est le {last}.", f"Its last day is {last}.")
+
+
 def _ended(certificate: Certificate, last: str, tongue: Tongue) -> str:
     at = certificate.ended_at
-    ended = "" if at is None else tongue.moment(at, certificate.zone)
+    ended = "" if at is None else tongue.moment(at, certificate.zone, certificate.ended_on)
     match certificate.state:
         case State.WITHDRAWN:
             return tongue(f"Vous l'avez retiré le {ended}.", f"You withdrew it on {ended}.")
@@ -113,10 +131,13 @@ def _who(who: Who) -> Cell:
 
 def _consent(certificate: Certificate, tongue: Tongue) -> Iterator[tuple[str, Cell]]:
     zone, proof = certificate.zone, certificate.proof
-    given = tongue.moment(certificate.consented_at, zone)
-    yield tongue("Donné le", "Given on"), paper.bold(f"{given} ({zone})")
+    if certificate.day_only:
+        given = tongue.day(certificate.on)
+    else:
+        given = f"{tongue.moment(certificate.consented_at, zone)} ({zone})"
+    yield tongue("Donné le", "Given on"), paper.bold(given)
     channel = called(CHANNELS, certificate.channel, tongue)
-    source = f" ({certificate.source})" if certificate.source else ""
+    source = f" ({sourced(certificate.source, tongue)})" if certificate.source else ""
     yield tongue("Recueilli par", "Collected through"), f"{channel}{source}"
     version = f", {proof.text_version}" if proof and proof.text_version else ""
     yield tongue("Texte présenté", "Text shown"), f"{certificate.text}{version}"
@@ -133,7 +154,7 @@ def _consent(certificate: Certificate, tongue: Tongue) -> Iterator[tuple[str, Ce
     for slot in certificate.slots:
         start = tongue.moment(slot.start, zone)
         length = f" ({slot.minutes} min)" if slot.minutes else ""
-        agreed = tongue.moment(slot.agreed_at, zone)
+        agreed = tongue.moment(slot.agreed_at, zone, slot.agreed_on)
         yield (
             tongue("Horaire convenu", "Time agreed"),
             paper.cell(
@@ -147,7 +168,7 @@ def _consent(certificate: Certificate, tongue: Tongue) -> Iterator[tuple[str, Ce
 
 def _earlier(certificate: Certificate, tongue: Tongue) -> Iterator[str]:
     for one in certificate.earlier:
-        said = f"{tongue.moment(one.at, certificate.zone)}, {one.text}"
+        said = f"{tongue.moment(one.at, certificate.zone, one.day)}, {one.text}"
         if one.until is not None:
             until = tongue.day(one.until)
             said = tongue(f"{said}, jusqu'au {until}", f"{said}, until {until}")

@@ -4,7 +4,7 @@ Every link is checked on the way: no dossier rests on a chain that does not hold
 chain that the ledger was told of is said beside it, because whoever holds the dossier must know.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -12,11 +12,12 @@ from pathlib import Path
 import msgspec
 
 from ringfence.evidence.chain import Filed
-from ringfence.evidence.record import AnyRecord, EvidenceError, Opened, Place, decode
-from ringfence.evidence.segment import chains, follow, segments
+from ringfence.evidence.ranges import Cover, Range
+from ringfence.evidence.record import AnyRecord, Dropped, EvidenceError, Opened, Place, decode
+from ringfence.evidence.segment import Segment, chains, follow, segments
 from ringfence.ledger.witness import Witness
 
-__all__ = ["Chain", "Evidence", "Witnessed"]
+__all__ = ["Chain", "Evidence", "Unread", "Witnessed", "altered", "dropped", "unread"]
 
 
 class Witnessed(StrEnum):
@@ -48,6 +49,41 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     witnessed: Witnessed
 
 
+class Unread(msgspec.Struct, frozen=True, kw_only=True):
+    """A chain that the ledger was told of, and that was not given."""
+
+    gate: str
+    chain: str
+    number: int
+    """Of the newest record that the ledger was told of."""
+    until: datetime
+    """When that was the head."""
+
+
+def altered(chains: Iterable[Chain]) -> tuple[Chain, ...]:
+    """Give those that are not what the ledger was told of them."""
+    return tuple(chain for chain in chains if chain.witnessed is Witnessed.DIFFERS)
+
+
+def dropped(chains: Iterable[Chain]) -> int:
+    """Count the records of all of them that were dropped because their time was over."""
+    return sum(chain.dropped for chain in chains)
+
+
+def unread(heads: Iterable[Witness], read: Iterable[Chain]) -> tuple[Unread, ...]:
+    """Give the chains of *heads* that are not among those *read*, by gate."""
+    known = {chain.chain for chain in read}
+    newest: dict[tuple[str, str], Witness] = {}
+    for head in heads:
+        of = head.gate, head.chain
+        if head.chain not in known and (of not in newest or head.number > newest[of].number):
+            newest[of] = head
+    return tuple(
+        Unread(gate=gate, chain=chain, number=head.number, until=head.at)
+        for (gate, chain), head in sorted(newest.items())
+    )
+
+
 class Evidence:
     """Evidence folders, read once from end to end."""
 
@@ -76,39 +112,87 @@ class Evidence:
                     msg = f"chain {chain.name} is in {seen[chain.name]} and in {folder}: give one"
                     raise EvidenceError(msg)
                 seen[chain.name] = folder
-                yield from self._read(chain)
+                reading = _Reading(chain, self._heads.get(chain.name, {}))
+                yield from reading.records()
+                if (read := reading.chain()) is not None:
+                    self.chains.append(read)
 
-    def _read(self, folder: Path) -> Iterator[tuple[Place, AnyRecord]]:
-        heads = self._heads.get(folder.name, {})
-        gate, dropped, since, until = "", 0, 0.0, 0.0
-        newest: Filed | None = None
-        witnessed = Witnessed.AGREES if heads else Witnessed.UNKNOWN
-        for segment in segments(folder):
-            for filed in follow(segment, newest):
-                newest = filed
-                if heads.get(filed.number, {filed.link}) != {filed.link}:
-                    witnessed = Witnessed.DIFFERS
+
+class _Reading:
+    """One chain, as it is read."""
+
+    def __init__(self, folder: Path, heads: Mapping[int, set[bytes]]) -> None:
+        self._folder = folder
+        self._heads = heads
+        self._newest: Filed | None = None
+        self._index = 0
+        """Of the segment that was read last."""
+        self._gone: list[Range] = []
+        """Records of segments that are gone."""
+        self._stated: list[Range] = []
+        """Records that others say were dropped."""
+        self._dropped = 0
+        self._gate = ""
+        self._since = self._until = 0.0
+        self._differs = False
+
+    def records(self) -> Iterator[tuple[Place, AnyRecord]]:
+        for segment in segments(self._folder):
+            for filed in self._follow(segment):
+                self._differs |= self._heads.get(filed.number, {filed.link}) != {filed.link}
                 if filed.dropped:
-                    dropped += 1
+                    self._dropped += 1
                     continue
                 record = decode(filed.body)
-                if isinstance(record, Opened):
-                    gate = record.gate
-                since, until = since or record.at, record.at
-                yield Place(folder.name, gate, segment.index, filed.number), record
-        if newest is None:  # begun, and killed before its first record
-            return
-        if witnessed is Witnessed.AGREES and max(heads) > newest.number:
-            witnessed = Witnessed.AHEAD
-        self.chains.append(
-            Chain(
-                gate=gate,
-                chain=folder.name,
-                number=newest.number,
-                link=newest.link.hex(),
-                since=datetime.fromtimestamp(since, UTC),
-                until=datetime.fromtimestamp(until, UTC),
-                dropped=dropped,
-                witnessed=witnessed,
-            )
+                self._hear(record)
+                yield Place(self._folder.name, self._gate, segment.index, filed.number), record
+        self._check_gone()
+
+    def _follow(self, segment: Segment) -> Iterator[Filed]:
+        """Read a segment; where others before it are gone, it says itself where it goes on."""
+        before = self._newest if segment.index == self._index + 1 else None
+        for filed in follow(segment, before):
+            if self._index != segment.index:
+                last = self._newest.number if self._newest else 0
+                if filed.number != last + 1:
+                    self._gone.append((last + 1, filed.number - 1))
+                self._index = segment.index
+            self._newest = filed
+            yield filed
+
+    def _hear(self, record: AnyRecord) -> None:
+        if isinstance(record, Opened):
+            self._gate = record.gate
+        elif isinstance(record, Dropped):
+            self._stated += record.ranges
+        self._since, self._until = self._since or record.at, record.at
+
+    def _check_gone(self) -> None:
+        """Raise `EvidenceError` for records that are gone, and of which none says so."""
+        cover = Cover([(0.0, self._stated)])
+        for first, last in self._gone:
+            if first > last or cover.leaves(first, last):
+                msg = f"{self._folder}: records {first} to {last} were removed, and none says so"
+                raise EvidenceError(msg)
+
+    def chain(self) -> Chain | None:
+        """Give what was read; None of a chain begun, and killed before its first record."""
+        if self._newest is None:
+            return None
+        return Chain(
+            gate=self._gate,
+            chain=self._folder.name,
+            number=self._newest.number,
+            link=self._newest.link.hex(),
+            since=datetime.fromtimestamp(self._since, UTC),
+            until=datetime.fromtimestamp(self._until, UTC),
+            dropped=self._dropped + sum(last - first + 1 for first, last in self._gone),
+            witnessed=self._witnessed(self._newest.number),
         )
+
+    def _witnessed(self, newest: int) -> Witnessed:
+        if not self._heads:
+            return Witnessed.UNKNOWN
+        if self._differs:
+            return Witnessed.DIFFERS
+        return Witnessed.AHEAD if max(self._heads) > newest else Witnessed.AGREES

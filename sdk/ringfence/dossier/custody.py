@@ -15,6 +15,8 @@ class Custody(StrEnum):
     """The ledger keeps the file, and its hash is the one that was told."""
     DAMAGED = "damaged"
     """The ledger keeps a file whose hash is no longer the one that was told."""
+    MISSING = "missing"
+    """The ledger was told that it keeps the file, and has none of this hash."""
     ELSEWHERE = "elsewhere"
     """The ledger knows where it is, and its hash."""
 
@@ -24,7 +26,8 @@ def custody(proof: Proof | None, proofs: Proofs | None) -> Custody:
     if proof is None:
         return Custody.NONE
     if proofs is None or proofs.find(proof.sha256) is None:
-        return Custody.ELSEWHERE
+        ours = proofs is not None and proof.uri == f"proof:{proof.sha256}"
+        return Custody.MISSING if ours else Custody.ELSEWHERE
     try:
         proofs.read(proof.sha256)
     except ProofError:

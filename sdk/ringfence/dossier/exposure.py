@@ -4,7 +4,7 @@ As JSON (`msgspec.json.encode`) its fields are those below and those of the valu
 later release adds fields and changes none without changing `format`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 
 import msgspec
@@ -12,17 +12,19 @@ import msgspec
 from ringfence.campaign import Campaign
 from ringfence.decision import Reason, Verdict
 from ringfence.dossier.attempts import WINDOW, Attempts, Log
-from ringfence.dossier.chains import Chain, Evidence
+from ringfence.dossier.chains import Chain, Evidence, Unread, unread
+from ringfence.dossier.cited import cited
 from ringfence.dossier.delay import Delays, Said, Watch
 from ringfence.dossier.expiring import Expiring, expiring
 from ringfence.dossier.liability import BREACHES, Liability, liability
 from ringfence.dossier.month import ZONE, Month
+from ringfence.dossier.story import Gap
 from ringfence.dossier.tally import Counted, DayCount, ReasonCount, Tally
 from ringfence.event import Attempt, AttemptCancelled, Objection, Refusal
 from ringfence.evidence.record import Decided
 from ringfence.ledger.archive import Archive
+from ringfence.ledger.witness import Witness
 from ringfence.rules.rulebook import Article
-from ringfence.rules.words import words
 
 __all__ = ["Exposure", "Question", "expose"]
 
@@ -61,6 +63,9 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
     """Those behind the reasons."""
     chains: tuple[Chain, ...]
     """The evidence that was read, and up to where."""
+    gaps: tuple[Gap, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    """The chains that the ledger was told of in the month, and that were not given."""
 
     @property
     def first(self) -> date:
@@ -92,6 +97,8 @@ def expose(question: Question, archive: Archive, evidence: Evidence, now: dateti
         else:
             watch.hear(place, record)
     said, log = _ledger(archive, principal, month)
+    heads = list(_heads(archive, principal, month))
+    missing = unread(heads, evidence.chains)
     denied = tally.of(Verdict.DENY)
     breaches = tally.of(Verdict.DENY, reasons=_breaches(question.terms))
     reasons = tally.reasons()
@@ -116,7 +123,7 @@ def expose(question: Question, archive: Archive, evidence: Evidence, now: dateti
         ),
         refusals=watch.delays(
             [Said(change, event.stated().at) for change, event in said],
-            _gates(archive, principal, month),
+            {head.gate for head in heads},
         ),
         expiring=expiring(
             archive,
@@ -126,17 +133,19 @@ def expose(question: Question, archive: Archive, evidence: Evidence, now: dateti
             {event.stated().key for _, event in said},
         ),
         attempts=log.attempts(month, tally.persons),
-        articles=_articles(r.reason for r in reasons),
+        articles=cited(r.reason for r in reasons),
         chains=tuple(evidence.chains),
+        gaps=(Gap.UNREAD_CHAINS,) if missing else (),
+        unread=missing,
     )
 
 
-def _gates(archive: Archive, principal: str, month: Month) -> Iterator[str]:
-    """Name the gates of which the ledger heard in the month."""
+def _heads(archive: Archive, principal: str, month: Month) -> Iterator[Witness]:
+    """Give the heads of the month, of all gates."""
     begins, *_, ends = month.bounds
     for head in archive.heads():
         if head.principal == principal and begins <= head.at.timestamp() < ends:
-            yield head.gate
+            yield head
 
 
 def _ledger(
@@ -159,8 +168,3 @@ def _ledger(
 def _breaches(terms: Campaign) -> frozenset[Reason]:
     """Where the law on canvassing does not apply, no denied call would have broken it."""
     return BREACHES if terms.canvassing else frozenset()
-
-
-def _articles(reasons: Iterable[Reason]) -> tuple[Article, ...]:
-    cited = {article.name: article for reason in reasons for article in words(reason).articles}
-    return tuple(cited[name] for name in sorted(cited))

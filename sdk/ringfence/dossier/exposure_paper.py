@@ -23,10 +23,11 @@ from ringfence.dossier.delay_paper import delays_told
 from ringfence.dossier.exposure import Exposure
 from ringfence.dossier.liability_paper import liability_told
 from ringfence.dossier.month import Month
+from ringfence.dossier.notices import alarms, notices
 from ringfence.dossier.paper import Cell, Column, Sheet
 from ringfence.dossier.tally import ReasonCount
 from ringfence.dossier.tongue import Tongue
-from ringfence.dossier.vocabulary import DIAL_MODES, VERDICTS, called
+from ringfence.dossier.vocabulary import DIAL_MODES, SECTORS, VERDICTS, called
 
 __all__ = ["print_exposure"]
 
@@ -64,8 +65,12 @@ class _Report:
             tongue("Rapport mensuel d'une campagne", "A campaign's monthly report"),
             f"{exposure.campaign}, {tongue.month(exposure.first)}",
         )
+        if altered := list(alarms(exposure.chains, tongue)):
+            yield paper.alarm(*altered)
         yield paper.facts(list(self._facts()))
         yield paper.figures(self._figures())
+        if missing := list(notices(exposure.chains, exposure.unread, tongue)):
+            yield paper.box(*missing)
         yield from self._decisions()
         yield from liability_told(exposure.liability, tongue)
         yield from delays_told(exposure.refusals, tongue)
@@ -81,7 +86,7 @@ class _Report:
         yield tongue("Opérateur", "Operator"), _name(exposure, terms.operator)
         yield (
             tongue("Finalité, secteur", "Purpose, sector"),
-            f"{terms.purpose}, {terms.sector}",
+            f"{terms.purpose}, {called(SECTORS, terms.sector, tongue)}",
         )
         yield (
             tongue("Mode d'appel", "How calls are dialled"),
@@ -105,7 +110,7 @@ class _Report:
                 tongue.count(exposure.deferred.decisions),
                 tongue("appels différés", "calls deferred"),
             ),
-            (tongue.count(exposure.denied.decisions), tongue("appels refusés", "calls denied")),
+            (tongue.count(exposure.denied.decisions), tongue("appels interdits", "calls denied")),
         ]
 
     # --- decisions ----------------------------------------------------------------------------
@@ -137,7 +142,7 @@ class _Report:
         yield columns(stacks, colours, tongue)
         yield paper.small(
             tongue(
-                "De bas en haut : appels permis, différés, refusés.",
+                "De bas en haut : appels permis, différés, interdits.",
                 "From below: calls allowed, deferred, denied.",
             )
         )
@@ -149,7 +154,7 @@ class _Report:
         counted = [
             (Verdict.ALLOW, exposure.allowed, tongue("permis", "allowed")),
             (Verdict.DEFER, exposure.deferred, tongue("différés", "deferred")),
-            (Verdict.DENY, exposure.denied, tongue("refusés", "denied")),
+            (Verdict.DENY, exposure.denied, tongue("interdits", "denied")),
         ]
         whole = exposure.asked.decisions
         return [

@@ -1,8 +1,9 @@
 """The report on a campaign's month, on a terminal."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +13,14 @@ from ringfence.dossier.attempts import MOST
 from ringfence.dossier.delay import Delays, GateDelay, Spread
 from ringfence.dossier.exposure import Exposure
 from ringfence.dossier.liability import Case, Liability
-from ringfence.dossier.story_screen import articles_drawn, chains_drawn
+from ringfence.dossier.screen import drawn
+from ringfence.dossier.story_screen import (
+    alarms_drawn,
+    articles_drawn,
+    chains_drawn,
+    notices_drawn,
+)
+from ringfence.dossier.tally import ReasonCount
 from ringfence.dossier.tongue import Tongue
 from ringfence.dossier.vocabulary import VERDICTS, called
 
@@ -26,13 +34,15 @@ BAR = 20
 
 def draw_exposure(exposure: Exposure, tongue: Tongue) -> RenderableType:
     """Draw a report."""
-    return Group(*_parts(exposure, tongue))
+    return drawn(partial(_parts, exposure), tongue)
 
 
 def _parts(exposure: Exposure, tongue: Tongue) -> Iterator[RenderableType]:
     principal = exposure.names.get(exposure.terms.principal, exposure.terms.principal)
     month = tongue.month(exposure.first)
     yield Text(f"{exposure.campaign}, {month} – {principal}", style="bold")
+    yield from alarms_drawn(exposure.chains, tongue)
+    yield from notices_drawn(exposure.chains, exposure.unread, tongue)
     yield Text(_summary(exposure, tongue))
     if exposure.reasons:
         yield _padded(_reasons(exposure, tongue))
@@ -63,7 +73,7 @@ def _summary(exposure: Exposure, tongue: Tongue) -> str:
     denied = tongue.count(exposure.denied.decisions)
     return tongue(
         f"Décisions : {asked} ; personnes : {persons} ; appels passés : {placed}, différés :"
-        f" {deferred}, refusés : {denied}",
+        f" {deferred}, interdits : {denied}",
         f"Decisions: {asked}; persons: {persons}; calls placed: {placed}, deferred: {deferred},"
         f" denied: {denied}",
     )
@@ -77,23 +87,21 @@ def _bar(value: int, most: int, style: str) -> Text:
 def _reasons(exposure: Exposure, tongue: Tongue) -> Table:
     table = _table(
         tongue("verdict", "verdict"),
-        tongue("motif", "reason"),
-        tongue("articles", "articles"),
+        tongue("motif et articles", "reason and articles"),
         tongue("décisions", "decisions"),
         tongue("personnes", "persons"),
         "",
     )
-    for column in (3, 4):
+    for column in (2, 3):
         table.columns[column].justify = "right"
-    for column in (0, 2, 5):
+    for column in (0, 2, 3, 4):
         table.columns[column].no_wrap = True
     most = max(reason.decisions for reason in exposure.reasons)
     for reason in exposure.reasons:
         colour = _COLOURS[reason.verdict]
         table.add_row(
             Text(called(VERDICTS, reason.verdict, tongue), style=colour),
-            Text(tongue(reason.french, reason.english)),
-            Text(tongue.typeset("\n".join(reason.articles)), style="dim"),
+            _reason(reason, tongue),
             tongue.count(reason.decisions),
             tongue.count(reason.persons),
             _bar(reason.decisions, most, colour),
@@ -101,9 +109,16 @@ def _reasons(exposure: Exposure, tongue: Tongue) -> Table:
     return table
 
 
+def _reason(reason: ReasonCount, tongue: Tongue) -> Text:
+    text = Text(tongue(reason.french, reason.english))
+    for article in reason.articles:
+        text.append(f"\n{tongue.typeset(article)}", style="dim")
+    return text
+
+
 def _liability(owed: Liability, tongue: Tongue) -> Iterator[RenderableType]:
     yield _title(
-        "Ce que les appels refusés auraient pu coûter",
+        "Ce que les appels interdits auraient pu coûter",
         "What the denied calls could have cost",
         tongue,
     )

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ringfence.dossier.chains import Evidence
+from ringfence.dossier.chains import Chain, Evidence, Unread, unread
+from ringfence.dossier.cited import cited
 from ringfence.dossier.custody import custody
 from ringfence.dossier.seen import seen_ground, seen_restraint
 from ringfence.dossier.standing import Standing, standing
@@ -25,7 +26,6 @@ from ringfence.evidence.record import Configured, Decided, Place
 from ringfence.ledger.archive import Archive
 from ringfence.ledger.proofs import Proofs
 from ringfence.row import day_in
-from ringfence.rules.rulebook import Article
 from ringfence.rules.words import words
 from ringfence.wire import Config
 
@@ -54,6 +54,8 @@ def tell(person: Person, sources: Sources, now: datetime, release: str) -> Story
     config = None if archive is None else archive.config(person.principal)
     keys = _keys(person, config, heard)
     told = [] if archive is None else archive.events(person.principal, _all(keys))
+    chains = () if sources.evidence is None else tuple(sources.evidence.chains)
+    missing = _unread(person, archive, chains)
     ruled = list(heard.ruled())
     entries: list[Entry] = [*ruled, *_attempts(told, keys, {one.id: one for one in ruled})]
     if config is not None:
@@ -70,9 +72,10 @@ def tell(person: Person, sources: Sources, now: datetime, release: str) -> Story
         keys=keys,
         standings=() if config is None else tuple(_standings(person, keys, told, config, now)),
         entries=tuple(sorted(entries, key=_order)),
-        articles=_articles(entries),
-        chains=() if sources.evidence is None else tuple(sources.evidence.chains),
-        gaps=tuple(_gaps(person, sources, heard)),
+        articles=cited(one.reason for one in ruled),
+        chains=chains,
+        gaps=tuple(_gaps(person, sources, heard, missing)),
+        unread=missing,
     )
 
 
@@ -231,20 +234,20 @@ def _order(entry: Entry) -> tuple[datetime, int]:
     return entry.at, (Told, Ruled, Attempted).index(type(entry))
 
 
-def _articles(entries: Iterable[Entry]) -> tuple[Article, ...]:
-    cited = {
-        article.name: article
-        for entry in entries
-        if isinstance(entry, Ruled)
-        for article in words(entry.reason).articles
-    }
-    return tuple(cited[name] for name in sorted(cited))
+def _unread(person: Person, archive: Archive | None, chains: Iterable[Chain]) -> tuple[Unread, ...]:
+    if archive is None:
+        return ()
+    return unread((h for h in archive.heads() if h.principal == person.principal), chains)
 
 
-def _gaps(person: Person, sources: Sources, heard: _Heard) -> Iterator[Gap]:
+def _gaps(
+    person: Person, sources: Sources, heard: _Heard, missing: Sequence[Unread]
+) -> Iterator[Gap]:
     if sources.archive is None:
         yield Gap.NO_LEDGER
     if sources.evidence is None:
         yield Gap.NO_EVIDENCE
+    if missing:
+        yield Gap.UNREAD_CHAINS
     if heard.named_consumers and person.consumer is None:
         yield Gap.OTHER_NUMBERS

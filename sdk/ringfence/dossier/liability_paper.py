@@ -17,7 +17,8 @@ def liability_told(owed: Liability, tongue: Tongue) -> Iterator[Flowable]:
     """Show the arithmetic, and say before it what it is not."""
     yield from paper.heading(
         tongue(
-            "Ce que les appels refusés auraient pu coûter", "What the denied calls could have cost"
+            "Ce que les appels interdits auraient pu coûter",
+            "What the denied calls could have cost",
         ),
         room=80,
     )
@@ -27,7 +28,7 @@ def liability_told(owed: Liability, tongue: Tongue) -> Iterator[Flowable]:
         ),
         tongue(
             "L'article L242-16 du code de la consommation fixe un maximum par manquement. Le calcul"
-            " suppose que chaque appel refusé a été passé, qu'il est un manquement distinct, et"
+            " suppose que chaque appel interdit a été passé, qu'il est un manquement distinct, et"
             " qu'il est sanctionné au maximum.",
             "Article L242-16 of the Code de la consommation sets a maximum for each breach. The sum"
             " supposes that each denied call was placed, is a breach of its own, and is fined the"

@@ -35,6 +35,7 @@ from ringfence.dossier.tongue import Tongue
 
 __all__ = [
     "ACCENT",
+    "ALARM",
     "INK",
     "MUTED",
     "ROMAN",
@@ -46,6 +47,7 @@ __all__ = [
     "Column",
     "Marked",
     "Sheet",
+    "alarm",
     "bold",
     "box",
     "cell",
@@ -73,6 +75,7 @@ MUTED: Final = HexColor(0x5A6472)
 RULE: Final = HexColor(0xC8CED6)
 WASH: Final = HexColor(0xF2F4F7)
 ACCENT: Final = HexColor(0x1F3F66)
+ALARM: Final = HexColor(0xA11D21)
 
 ROMAN, STRONG, FIXED = "Helvetica", "Helvetica-Bold", "Courier"
 
@@ -196,6 +199,7 @@ _BODY = ParagraphStyle(
 )
 _SMALL = ParagraphStyle("small", _BODY, fontSize=7.5, leading=10, textColor=MUTED, spaceAfter=0)
 _CELL = ParagraphStyle("cell", _BODY, fontSize=8.5, leading=11, spaceAfter=0)
+_ALARM = ParagraphStyle("alarm", _CELL, fontName=STRONG, textColor=ALARM)
 _BENEATH = ParagraphStyle("beneath", _SMALL, fontSize=7.3, leading=9.2)
 _NUMBER = ParagraphStyle("number", _CELL, alignment=TA_RIGHT)
 _LABEL = ParagraphStyle("label", _CELL, textColor=MUTED)
@@ -377,13 +381,22 @@ def figures(pairs: Sequence[tuple[str, str]]) -> Flowable:
 
 def box(*lines: str) -> Flowable:
     """Set off what must not be overlooked."""
+    return _box([Paragraph(_markup(line), _CELL) for line in lines], ACCENT)
+
+
+def alarm(*lines: str) -> Flowable:
+    """Set off what makes a document worth nothing, or less."""
+    return _box([Paragraph(_markup(line), _ALARM) for line in lines], ALARM)
+
+
+def _box(lines: list[Flowable], colour: Color) -> Flowable:
     return Table(
-        [[Paragraph("<br/>".join(map(_markup, lines)), _CELL)]],
+        [[lines]],
         colWidths=[WIDTH],
         style=TableStyle(
             [
                 ("BACKGROUND", (0, 0), (-1, -1), WASH),
-                ("LINEBEFORE", (0, 0), (0, -1), 2.5, ACCENT),
+                ("LINEBEFORE", (0, 0), (0, -1), 2.5, colour),
                 ("TOPPADDING", (0, 0), (-1, -1), 6),
                 ("BOTTOMPADDING", (0, 0), (-1, -1), 7),
                 ("LEFTPADDING", (0, 0), (-1, -1), 9),

@@ -10,7 +10,9 @@ from enum import StrEnum
 
 import msgspec
 
-from ringfence.campaign import Campaign, sound_texts
+from ringfence.campaign import Campaign, Text, sound_texts
+from ringfence.dossier.day_only import day_only
+from ringfence.dossier.flaws import Flaw, flaws
 from ringfence.event import AnyEvent, Consent, Event, Objection, Refusal, Withdrawal
 from ringfence.fold import fold_ground, fold_restraint
 from ringfence.row import Ground, date_of, day_of
@@ -26,6 +28,8 @@ class State(StrEnum):
     NONE = "none"
     """None was ever given."""
     IN_FORCE = "in_force"
+    DEFECTIVE = "defective"
+    """It has not ended, but no campaign's calls can rest on the text that was shown."""
     EXPIRED = "expired"
     WITHDRAWN = "withdrawn"
     REFUSED = "refused"
@@ -45,8 +49,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     anniversary, and thirty days on for insurance, whichever comes first."""
     ended_at: datetime | None = None
     """When it was withdrawn, refused or objected to."""
+    ended_on: date | None = None
+    """The day of that, where only the day is known."""
     campaigns: tuple[str, ...] = ()
     """Campaigns for the purpose whose calls can rest on the text that was shown."""
+    flaws: tuple[Flaw, ...] = ()
+    """If it is defective: why the gates deny the calls of the purpose's campaigns."""
 
 
 def standing(
@@ -62,6 +70,7 @@ def standing(
     given = fold_ground(consents, config.index)
     campaigns = {n: c for n, c in config.campaigns.items() if c.purpose == purpose}
     last = _last_day(given, campaigns.values())
+    covered = _covered(given, campaigns, config)
     if restraint.objected:
         state = State.OBJECTED
     elif restraint.refused_on and restraint.refused_on >= given.consent_from:
@@ -70,15 +79,20 @@ def standing(
         state = State.NONE
     elif fold_ground(grounds, config.index).withdrawn:
         state = State.WITHDRAWN
+    elif day_of(today) > last:
+        state = State.EXPIRED
     else:
-        state = State.EXPIRED if day_of(today) > last else State.IN_FORCE
+        state = State.IN_FORCE if covered or not campaigns else State.DEFECTIVE
+    end = _end(state, events)
     return Standing(
         purpose=purpose,
         state=state,
         consent=_latest(consents, given),
         last_day=date_of(last) if consents else None,
-        ended_at=_ended_at(state, events),
-        campaigns=_covered(given, campaigns, config),
+        ended_at=None if end is None else end.stated().at,
+        ended_on=end.stated().on if end is not None and day_only(end) else None,
+        campaigns=covered,
+        flaws=_flaws(given, campaigns, config) if state is State.DEFECTIVE else (),
     )
 
 
@@ -105,11 +119,12 @@ _ENDS: dict[State, type[Event]] = {
 }
 
 
-def _ended_at(state: State, events: Iterable[AnyEvent]) -> datetime | None:
+def _end(state: State, events: Iterable[AnyEvent]) -> AnyEvent | None:
     kind = _ENDS.get(state)
     if kind is None:
         return None
-    return max((e.stated().at for e in events if isinstance(e, kind)), default=None)
+    ends = (event for event in events if isinstance(event, kind))
+    return max(ends, key=lambda event: event.stated().at, default=None)
 
 
 def _covered(given: Ground, campaigns: Mapping[str, Campaign], config: Config) -> tuple[str, ...]:
@@ -118,3 +133,15 @@ def _covered(given: Ground, campaigns: Mapping[str, Campaign], config: Config) -
         for name, campaign in sorted(campaigns.items())
         if given.text in sound_texts(campaign, config.texts, config.index)
     )
+
+
+def _flaws(given: Ground, campaigns: Mapping[str, Campaign], config: Config) -> tuple[Flaw, ...]:
+    """Tell what is wrong with the text for any of the campaigns, of which it covers none."""
+    text = _text(given, config)
+    found = {flaw for campaign in campaigns.values() for flaw in flaws(text, campaign)}
+    return tuple(flaw for flaw in Flaw if flaw in found)
+
+
+def _text(given: Ground, config: Config) -> Text | None:
+    names = (name for name, index in config.index.items() if index == given.text)
+    return config.texts.get(next(names, ""))

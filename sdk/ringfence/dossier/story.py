@@ -14,8 +14,9 @@ import msgspec
 from ringfence.call import Outcome
 from ringfence.campaign import Text
 from ringfence.decision import Reason, Verdict
-from ringfence.dossier.chains import Chain
+from ringfence.dossier.chains import Chain, Unread
 from ringfence.dossier.custody import Custody
+from ringfence.dossier.day_only import day_only
 from ringfence.dossier.seen import SeenGround, SeenRestraint
 from ringfence.dossier.standing import Standing
 from ringfence.event import AnyEvent
@@ -32,6 +33,7 @@ __all__ = [
     "Ruled",
     "Story",
     "Told",
+    "day_of",
 ]
 
 FORMAT = 1
@@ -79,6 +81,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, tag_field="entry", tag="ev
     """What was shown to whoever gave a consent."""
     custody: Custody = Custody.NONE
     """Where the consent's proof is."""
+
+    @property
+    def day(self) -> date | None:
+        """The consumer's date, if that is all that is known of the time."""
+        return self.event.stated().on if day_only(self.event) else None
 
 
 class Attempted(msgspec.Struct, frozen=True, kw_only=True, tag_field="entry", tag="attempt"):
@@ -146,6 +153,11 @@ class Ruled(msgspec.Struct, frozen=True, kw_only=True, tag_field="entry", tag="d
 Entry = Told | Attempted | Ruled
 
 
+def day_of(entry: Entry) -> date | None:
+    """Give the day of an entry of which no time is known; None: its time is known."""
+    return entry.day if isinstance(entry, Told) else None
+
+
 class Gap(StrEnum):
     """What the story could not look at."""
 
@@ -153,6 +165,8 @@ class Gap(StrEnum):
     """No ledger's database is at hand: what the person said is missing."""
     NO_EVIDENCE = "no_evidence"
     """No gate's evidence was given: decisions are missing."""
+    UNREAD_CHAINS = "unread_chains"
+    """The ledger knows chains that were not given: their decisions are missing."""
     OTHER_NUMBERS = "other_numbers"
     """Calls named a consumer's id: what is filed under it is told if the id is given."""
 
@@ -181,6 +195,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     chains: tuple[Chain, ...]
     """The evidence that was read, and up to where."""
     gaps: tuple[Gap, ...]
+    unread: tuple[Unread, ...] = ()
+    """The chains that the ledger knows of and that were not given."""
 
     @property
     def decisions(self) -> tuple[Ruled, ...]:

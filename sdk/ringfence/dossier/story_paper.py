@@ -9,12 +9,13 @@ from ringfence.decision import Verdict
 from ringfence.dossier import paper
 from ringfence.dossier.annex import articles_quoted, chains_listed, head_of
 from ringfence.dossier.chart import VERDICT_COLOURS
+from ringfence.dossier.notices import alarms, notices
 from ringfence.dossier.paper import Column, Sheet
 from ringfence.dossier.standing import Standing, State
-from ringfence.dossier.story import Attempted, Entry, Story
+from ringfence.dossier.story import Attempted, Entry, Gap, Story, day_of
 from ringfence.dossier.telling import Tone, told_of
 from ringfence.dossier.tongue import Tongue
-from ringfence.dossier.vocabulary import GAPS, STATES, called
+from ringfence.dossier.vocabulary import FLAWS, GAPS, STATES, called
 
 __all__ = ["print_story"]
 
@@ -47,17 +48,20 @@ def print_story(story: Story, tongue: Tongue) -> bytes:
 
 def _content(story: Story, tongue: Tongue) -> Iterator[Flowable]:
     number = tongue.number(story.number)
+    principal = story.names.get(story.principal, story.principal)
     yield from paper.title(
         tongue("Démarchage téléphonique : dossier d'une personne", "Canvassing: one person's file"),
         tongue(
-            f"{number}, pour le compte de {story.names.get(story.principal, story.principal)}",
-            f"{number}, on behalf of {story.names.get(story.principal, story.principal)}",
+            f"{number}, pour le compte {tongue.of(principal)}",
+            f"{number}, on behalf of {principal}",
         ),
     )
+    if altered := list(alarms(story.chains, tongue)):
+        yield paper.alarm(*altered)
     yield paper.facts(list(_facts(story, tongue)))
     yield paper.figures(_figures(story, tongue))
-    if story.gaps:
-        yield paper.box(*(called(GAPS, gap, tongue) for gap in story.gaps))
+    if missing := list(_missing(story, tongue)):
+        yield paper.box(*missing)
     if story.standings:
         yield from paper.heading(
             tongue("Situation à la date d'établissement", "How consents stand on the date of issue")
@@ -68,6 +72,13 @@ def _content(story: Story, tongue: Tongue) -> Iterator[Flowable]:
     yield from articles_quoted(story.articles, tongue)
     yield from chains_listed(story.chains, story.zone, tongue)
     yield from _pseudonyms(story, tongue)
+
+
+def _missing(story: Story, tongue: Tongue) -> Iterator[str]:
+    for gap in story.gaps:
+        if gap is not Gap.UNREAD_CHAINS:  # which are named below
+            yield called(GAPS, gap, tongue)
+    yield from notices(story.chains, story.unread, tongue)
 
 
 def _facts(story: Story, tongue: Tongue) -> Iterator[tuple[str, str]]:
@@ -82,12 +93,12 @@ def _facts(story: Story, tongue: Tongue) -> Iterator[tuple[str, str]]:
         ", ".join(story.keys.purposes) or tongue("aucune", "none"),
     )
     if story.entries:
-        first, last = story.entries[0].at, story.entries[-1].at
+        first, last = (_moment(story.entries[n], story, tongue) for n in (0, -1))
         yield (
             tongue("Période couverte", "From the first to the last fact"),
             tongue(
-                f"du {tongue.moment(first, story.zone)} au {tongue.moment(last, story.zone)}",
-                f"{tongue.moment(first, story.zone)} to {tongue.moment(last, story.zone)}",
+                f"du {first} au {last}",
+                f"{first} to {last}",
             ),
         )
     yield (
@@ -104,7 +115,7 @@ def _figures(story: Story, tongue: Tongue) -> list[tuple[str, str]]:
         (tongue.count(len(decisions)), tongue("décisions", "decisions")),
         (tongue.count(counts[Verdict.ALLOW]), tongue("appels permis", "calls allowed")),
         (tongue.count(counts[Verdict.DEFER]), tongue("appels différés", "calls deferred")),
-        (tongue.count(counts[Verdict.DENY]), tongue("appels refusés", "calls denied")),
+        (tongue.count(counts[Verdict.DENY]), tongue("appels interdits", "calls denied")),
         (tongue.count(placed), tongue("tentatives comptées", "attempts that count")),
     ]
 
@@ -130,8 +141,10 @@ def _standing(one: Standing, zone: str, tongue: Tongue) -> list[str]:
         text = f"{consent.text}, {covered}"
     state = ended = called(STATES, one.state, tongue)
     if one.ended_at is not None:
-        day = tongue.short_day(tongue.local_day(one.ended_at, zone))
+        day = tongue.short_day(one.ended_on or tongue.local_day(one.ended_at, zone))
         ended = tongue(f"{state}, le {day}", f"{state} on {day}")
+    if one.flaws:
+        ended = tongue.with_reasons(state, [called(FLAWS, flaw, tongue) for flaw in one.flaws])
     return [
         one.purpose,
         paper.bold(state) if one.state is State.IN_FORCE else ended,
@@ -169,7 +182,14 @@ def _chronology(story: Story, tongue: Tongue) -> Iterator[Flowable]:
     yield paper.table(columns, rows, bars=bars)
 
 
+def _moment(entry: Entry, story: Story, tongue: Tongue) -> str:
+    return tongue.moment(entry.at, story.zone, day_of(entry))
+
+
 def _when(entry: Entry, story: Story, tongue: Tongue) -> list[Flowable]:
+    only = day_of(entry)
+    if only is not None:
+        return paper.cell(tongue.short_day(only))
     day = tongue.local_day(entry.at, story.zone)
     return paper.cell(tongue.short_day(day), muted=[tongue.clock(entry.at, story.zone)])
 

@@ -19,6 +19,7 @@ from ringfence.dossier.vocabulary import (
     VERDICTS,
     called,
     listed,
+    sourced,
 )
 from ringfence.event import (
     AnyEvent,
@@ -97,7 +98,7 @@ class _Statement:
             headline = tongue(f"{headline} – « {told.purpose} »", f"{headline} – {told.purpose}")
         reference = [_ledger(tongue, told.change)]
         if told.event.source:
-            reference.append(told.event.source)
+            reference.append(sourced(told.event.source, tongue))
         return Telling(
             tone="restrains" if isinstance(told.event, _RESTRAINING) else "said",
             headline=headline,
@@ -195,7 +196,8 @@ class _Statement:
             f"SHA-256 of the proof: {proof.sha256}",
         )
         if proof.collected_at is not None:
-            at = tongue.moment(proof.collected_at, self._zone)
+            only = self._told.day if proof.collected_at == self._told.at else None
+            at = tongue.moment(proof.collected_at, self._zone, only)
             kept = tongue(f"recueillie le {at} ; {kept}", f"collected on {at}; {kept}")
         yield kept[:1].upper() + kept[1:]
 
@@ -225,7 +227,7 @@ def _attempt(attempt: Attempted, story: Story, tongue: Tongue) -> Telling:
     if attempt.record is not None:
         details.append(
             tongue(
-                f"Permis par l'enregistrement n° {attempt.record} de {attempt.gate}",
+                f"Permis par l'enregistrement n° {attempt.record} {tongue.of(attempt.gate or '')}",
                 f"Allowed by record no. {attempt.record} of {attempt.gate}",
             )
         )

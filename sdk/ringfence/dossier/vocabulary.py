@@ -8,6 +8,8 @@ from ringfence.campaign import Channel, DialMode
 from ringfence.decision import Verdict
 from ringfence.dossier.chains import Witnessed
 from ringfence.dossier.custody import Custody
+from ringfence.dossier.day_only import DAY_ONLY, UNDATED
+from ringfence.dossier.flaws import Flaw
 from ringfence.dossier.standing import State
 from ringfence.dossier.story import Gap
 from ringfence.dossier.tongue import Tongue
@@ -16,14 +18,17 @@ __all__ = [
     "CHANNELS",
     "CUSTODIES",
     "DIAL_MODES",
+    "FLAWS",
     "GAPS",
     "MENTIONS",
     "OUTCOMES",
+    "SECTORS",
     "STATES",
     "VERDICTS",
     "WITNESSED",
     "called",
     "listed",
+    "sourced",
 ]
 
 Called = tuple[str, str]
@@ -32,7 +37,7 @@ K = TypeVar("K", bound=str)
 
 VERDICTS: Final[Mapping[Verdict, Called]] = {
     Verdict.ALLOW: ("Appel permis", "Call allowed"),
-    Verdict.DENY: ("Appel refusé", "Call denied"),
+    Verdict.DENY: ("Appel interdit", "Call denied"),
     Verdict.DEFER: ("Appel différé", "Call deferred"),
 }
 
@@ -108,13 +113,68 @@ DIAL_MODES: Final[Mapping[DialMode, Called]] = {
     DialMode.VOICEBOT: ("agent vocal automatique", "voice bot"),
 }
 
+SECTORS: Final[Mapping[str, Called]] = {
+    "automotive": ("automobile", "automotive"),
+    "banking": ("banque", "banking"),
+    "charity": ("dons", "charity"),
+    "cpf": ("compte personnel de formation", "personal training account"),
+    "education": ("enseignement", "education"),
+    "energy": ("énergie", "energy"),
+    "energy_renovation": ("rénovation énergétique", "energy renovation"),
+    "health": ("santé", "health"),
+    "home_services": ("services à domicile", "home services"),
+    "housing_adaptation": ("adaptation du logement", "adaptation of housing"),
+    "insurance": ("assurance", "insurance"),
+    "leisure": ("loisirs", "leisure"),
+    "media": ("médias", "media"),
+    "other": ("autre", "other"),
+    "press": ("presse", "press"),
+    "real_estate": ("immobilier", "real estate"),
+    "renewable": ("énergies renouvelables", "renewable energy"),
+    "renewable_energy": ("énergies renouvelables", "renewable energy"),
+    "retail": ("commerce de détail", "retail"),
+    "security": ("sécurité", "security"),
+    "telecom": ("télécommunications", "telecommunications"),
+    "training": ("formation", "training"),
+    "travel": ("voyages", "travel"),
+    "water": ("eau", "water"),
+}
+
 STATES: Final[Mapping[State, Called]] = {
     State.NONE: ("Aucun consentement", "No consent"),
     State.IN_FORCE: ("En vigueur", "In force"),
+    State.DEFECTIVE: ("En cours, mais ne permet aucun appel", "Current, but permits no call"),
     State.EXPIRED: ("Expiré", "Expired"),
     State.WITHDRAWN: ("Retiré", "Withdrawn"),
     State.REFUSED: ("Retiré par un refus", "Withdrawn by a refusal"),
     State.OBJECTED: ("Opposition à tout démarchage", "Objection to all canvassing"),
+}
+
+FLAWS: Final[Mapping[Flaw, Called]] = {
+    Flaw.MENTIONS: (
+        "il manque au texte des mentions exigées (art. R223-1)",
+        "the text lacks required statements (art. R223-1)",
+    ),
+    Flaw.PARTIES: (
+        "le texte ne nomme pas le professionnel ou celui qui appelle pour son compte",
+        "the text does not name the professional, or whoever calls on its behalf",
+    ),
+    Flaw.CANVASSED: (
+        "il a été recueilli lors d'un appel du professionnel",
+        "it was collected on a call made by the professional",
+    ),
+    Flaw.ORAL: (
+        (
+            "il a été recueilli par téléphone, ce qui ne vaut pas pour l'assurance (C. assur., art."
+            " R112-7)"
+        ),
+        "it was collected by telephone, which does not do for insurance (C. assur., art. R112-7)",
+    ),
+    Flaw.AUTOMATED: (
+        "le texte ne couvre pas les appels par un automate",
+        "the text does not cover calls by a machine",
+    ),
+    Flaw.UNKNOWN: ("le texte n'est pas connu", "the text is not known"),
 }
 
 CUSTODIES: Final[Mapping[Custody, Called]] = {
@@ -126,6 +186,10 @@ CUSTODIES: Final[Mapping[Custody, Called]] = {
     Custody.DAMAGED: (
         "fichier conservé par le registre, mais son empreinte ne correspond plus",
         "file kept by the ledger, but its hash no longer matches",
+    ),
+    Custody.MISSING: (
+        "fichier manquant : le registre devrait le conserver et ne l'a pas",
+        "file missing: the ledger should keep it and does not have it",
     ),
     Custody.ELSEWHERE: (
         "fichier conservé hors du registre",
@@ -158,6 +222,10 @@ GAPS: Final[Mapping[Gap, Called]] = {
         "Aucune chaîne de preuves n'a été fournie : les décisions ne sont pas rapportées ici.",
         "No gate's evidence was given: decisions are not told here.",
     ),
+    Gap.UNREAD_CHAINS: (
+        "Le registre connaît d'autres chaînes de preuves, qui n'ont pas été lues.",
+        "The ledger knows other chains of evidence, which were not read.",
+    ),
     Gap.OTHER_NUMBERS: (
         (
             "Des appels désignaient aussi la personne par un identifiant de consommateur : ce qui"
@@ -174,6 +242,21 @@ GAPS: Final[Mapping[Gap, Called]] = {
 def called(names: Mapping[K, Called], word: K, tongue: Tongue) -> str:
     """Give what a word is called; one that is not known stands for itself."""
     return tongue(*names.get(word, (str(word), str(word))))
+
+
+def sourced(source: str, tongue: Tongue) -> str:
+    """Write where something was said, as it was recorded."""
+    known = _SOURCES.get(source)
+    return source if known is None else tongue(*known)
+
+
+_SOURCES: Final[Mapping[str, Called]] = {
+    DAY_ONLY: ("import, jour seul connu", "import, only the day known"),
+    UNDATED: (
+        "import, date inconnue : jour de l'import",
+        "import, date unknown: day of the import",
+    ),
+}
 
 
 def listed(items: Sequence[str], tongue: Tongue) -> str:

@@ -14,6 +14,7 @@ from ringfence.evidence.segment import (
     MAGIC,
     Segment,
     chains,
+    doubles,
     files,
     follow,
     opened,
@@ -86,6 +87,7 @@ def seal_left(path: Path) -> Path:
 def _resume(chain: Path, left: list[Segment], empty: list[Segment], first: Opened | None) -> Left:
     last = None
     if left:
+        _check_single(left[-1])
         for last in follow(left[-1]):  # noqa: B007 - the last one is wanted
             pass
     # From here on files are changed.
@@ -96,9 +98,18 @@ def _resume(chain: Path, left: list[Segment], empty: list[Segment], first: Opene
     journal = None if newest.sealed else Journal.open(newest.path, magic=MAGIC)
     for segment in files(chain):
         if not segment.sealed and segment != newest:
-            _finish(segment.path)
+            _finish(segment)
     cut += 0 if journal is None else journal.cut
     return Left(chain, journal, newest.index, first.at, last, cut)
+
+
+def _check_single(newest: Segment) -> None:
+    if doubles(newest):
+        msg = (
+            f"{newest.path} and the journal beside it are the same segment with other records: one"
+            " of them is not this gate's"
+        )
+        raise EvidenceError(msg)
 
 
 def _remove_empty(path: Path) -> int:
@@ -109,22 +120,26 @@ def _remove_empty(path: Path) -> int:
     return journal.cut
 
 
-def _finish(path: Path) -> None:
+def _finish(segment: Segment) -> None:
     """Bring to its end what a kill interrupted: the sealing of a segment."""
+    path = segment.path
     try:
-        if _sealed_whole(path.with_suffix(".sealed")):
-            remove(path)
-        else:
+        sealed = Segment(path.with_suffix(".sealed"), segment.index)
+        if not _whole(sealed):
             seal_left(path)
+        elif doubles(sealed):
+            log.warning("%s stays: the sealed file beside it has other records", path)
+        else:
+            remove(path)
     except (EvidenceError, JournalError) as error:
         log.warning("a segment stays as it is: %s", error)
 
 
-def _sealed_whole(path: Path) -> bool:
-    if not path.exists():
+def _whole(sealed: Segment) -> bool:
+    if not sealed.path.exists():
         return False
     try:
-        for _ in Segment(path, 0).filed():
+        for _ in sealed.filed():
             pass
     except EvidenceError as error:
         log.warning("a segment is sealed again: %s", error)

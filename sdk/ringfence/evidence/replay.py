@@ -113,6 +113,10 @@ def _judge(record: Decided, terms: "_Terms", books: "_Books") -> Judged:
     places = None if record.territories is None else _places(record.territories)
     # What the gate doubted of itself is taken from the record: no rule can find it.
     doubt = record.reason if record.reason in DOUBTS else None
+    if record.principal and places == ():
+        # Of a number outside the rulebook no terms are asked, and the tables that name them may
+        # not have been there.
+        doubt = Reason.NOT_READY
     return judge(
         books.named(record.rulebook),
         terms.of(record) if doubt is None and places is not None else None,

@@ -38,13 +38,17 @@ class Retired:
             self._unsynced.popleft().sync()
 
     def seal(self) -> None:
-        """Seal them. Raises `EvidenceError`; one that is damaged is then left as it is."""
+        """Seal them. Raises `EvidenceError`; one that is damaged or gone is then left as it is."""
         while self._unsealed:
             journal = self._unsealed[0]
             doubtful = journal.broken
             with self._turn:
                 self.sync()
                 journal.close()
+            if not journal.path.exists():
+                self._unsealed.popleft()
+                msg = f"{journal.path} cannot be sealed: it was removed"
+                raise EvidenceError(msg)
             try:
                 if doubtful:
                     seal_left(journal.path)

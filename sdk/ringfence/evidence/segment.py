@@ -18,6 +18,7 @@ A name of a chain is 16 hexadecimal digits that begin with the second it was beg
 import re
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from struct import Struct
 
@@ -34,6 +35,7 @@ __all__ = [
     "MAGIC",
     "Segment",
     "chains",
+    "doubles",
     "file_name",
     "files",
     "follow",
@@ -102,11 +104,15 @@ def chains(folder: Path) -> list[Path]:
     """Give the chains that are kept in *folder*, in the order in which they were begun."""
     if not folder.exists():
         return []
-    return sorted(path for path in folder.iterdir() if _CHAIN.fullmatch(path.name))
+    named = (path for path in folder.iterdir() if _CHAIN.fullmatch(path.name))
+    return sorted(path for path in named if path.is_dir())
 
 
 def segments(chain: Path) -> list[Segment]:
-    """Give the segments of *chain* in order; of one that is both, the sealed file."""
+    """Give the segments of *chain* in order; of one that is both, the sealed file.
+
+    A kill leaves both with the same records; `doubles` tells where they differ.
+    """
     found = {segment.index: segment for segment in files(chain)}  # the sealed comes last
     return [found[index] for index in sorted(found)]
 
@@ -115,6 +121,17 @@ def files(chain: Path) -> list[Segment]:
     """Give the files of *chain* by name: both, where a kill left the journal of a sealed one."""
     names = ((path, _NAME.fullmatch(path.name)) for path in sorted(chain.iterdir()))
     return [Segment(path, int(name[1])) for path, name in names if name]
+
+
+def doubles(segment: Segment) -> bool:
+    """Whether beside a sealed segment there is a journal of its index that is not the same.
+
+    No kill leaves that. Raises `EvidenceError` if one of them cannot be read.
+    """
+    journal = Segment(segment.path.with_suffix(".journal"), segment.index)
+    if not segment.sealed or not journal.path.exists():
+        return False
+    return any(a != b for a, b in zip_longest(segment.filed(), journal.filed()))
 
 
 def file_name(index: int) -> str:

@@ -1,7 +1,8 @@
 """References to proofs as people write them: a URI and its hash, or the path of a file.
 
-A file gets the URI `proof:<sha256>`. Its name is not told: names of files hold names of people and
-telephone numbers. Where the ledger's folder of proofs is at hand, the file is kept there.
+A file gets the URI `proof:<sha256>` and is kept in the ledger's folder of proofs. Its name is not
+told: names of files hold names of people and telephone numbers. Where that folder is not at hand no
+file can be named: a consent whose proof is nowhere would look like one that is proved.
 """
 
 import os
@@ -12,7 +13,7 @@ from typing import Self
 
 from ringfence.config import Settings
 from ringfence.event import Proof
-from ringfence.ledger.proofs import SHA256, ProofError, Proofs, digest_of
+from ringfence.ledger.proofs import SHA256, ProofError, Proofs
 
 __all__ = ["BadProof", "Exhibits"]
 
@@ -32,9 +33,9 @@ class BadProof(ValueError):  # noqa: N818 - what it is
 class Exhibits:
     """Makes references of what was written.
 
-    *proofs* is where files are kept, if they are. Paths are relative to *folder*, and a folder of
-    which they may not lead out: what a stranger wrote shall not bring in just any file. None: they
-    are whoever's who runs the command.
+    *proofs* is where files are kept, if they can be. Paths are relative to *folder*, of which they
+    may not lead out: what a stranger wrote shall not bring in just any file. None: they are
+    whoever's who runs the command.
     """
 
     def __init__(self, proofs: Proofs | None, folder: Path | None = None) -> None:
@@ -64,7 +65,13 @@ class Exhibits:
             return self._proof(written, _agree(kept[1], stated))
         if _URI.fullmatch(written):
             return self._proof(written, stated)
-        taken = self._digest(self._find(written))
+        if self._proofs is None:
+            why = (
+                "a proof that cannot be kept, as the configuration has no table [ledger]: keep it"
+                " where the ledger is, with `ringfence consent keep`, and name it proof:SHA256"
+            )
+            raise BadProof(why, written)
+        taken = self._digest(self._proofs, self._find(written))
         return self._proof(f"proof:{taken}", _agree(taken, stated))
 
     def _look_up(self, digest: str, written: str) -> None:
@@ -92,9 +99,10 @@ class Exhibits:
             raise BadProof(why, written) from error
         return path
 
-    def _take(self, path: Path) -> str:
+    @staticmethod
+    def _take(proofs: Proofs, path: Path) -> str:
         try:
-            return digest_of(path) if self._proofs is None else self._proofs.keep(path)
+            return proofs.keep(path)
         except ProofError as error:
             why = "an empty proof"
             raise BadProof(why, path.name) from error

@@ -17,10 +17,15 @@ from ringfence.event import AnyEvent, Keys, Proof, Withdrawal
 from ringfence.ledger.exhibits import BadProof, Exhibits
 from ringfence.ledger.moment import IN_FUTURE, BadDate, Moment, read_day, read_moment
 from ringfence.number import METROPOLE, InvalidNumber, Keyring, Number, Territory, parse
+from ringfence.row import day_in
 
-__all__ = ["KINDS", "BadLine", "Exhibited", "Form", "Kind"]
+__all__ = ["KINDS", "BadLine", "Exhibited", "Form", "Kind", "Read"]
 
 SOURCE = "import"
+DAY_ONLY = "import (day only)"
+"""Of what was said at a time that nobody wrote: the time of the event is noon, and made up."""
+UNDATED = "import (no date)"
+"""Of what was said before it was imported, nobody can tell when."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -31,6 +36,9 @@ class Kind(msgspec.Struct, frozen=True):
     takes: tuple[str, ...] = ()
     proved: bool = False
     """Whether a line may name its proof."""
+    forbids: bool = False
+    """Whether it takes away what calls rest on. Then a line whose date cannot be read is dated on
+    the day of the import: to put it aside would be to go on calling who said no."""
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -41,12 +49,12 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("consent", needs=("text", "purpose"), takes=("until",), proved=True),
-        Kind("withdrawal", needs=("purpose",)),
-        Kind("refusal"),
-        Kind("objection"),
+        Kind("withdrawal", needs=("purpose",), forbids=True),
+        Kind("refusal", forbids=True),
+        Kind("objection", forbids=True),
         Kind("contract", needs=("purpose",), takes=("until",)),
-        Kind("contract_ended", needs=("purpose",)),
-        Kind("bloctel", needs=("until",)),
+        Kind("contract_ended", needs=("purpose",), forbids=True),
+        Kind("bloctel", needs=("until",), forbids=True),
     )
 }
 
@@ -70,6 +78,14 @@ class BadLine(ValueError):  # noqa: N818 - what it is
     def __init__(self, why: str, value: str = "") -> None:
         super().__init__(f"{why}: {value!r}" if value else why)
         self.why = why
+
+
+class Read(msgspec.Struct, frozen=True, gc=False):
+    """What was read in a line."""
+
+    event: AnyEvent
+    undated: str = ""
+    """Why its date could not be read, where it is dated on the day of the import for that."""
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -118,23 +134,26 @@ class Form:
         self._exhibited = exhibited
         self._words = f"1\x1f{principal}\x1f{kind.name}"
         self._restrains = "purpose" not in kind.needs
+        self.purposes: set[str] = set()
+        """Those that the lines read so far speak of."""
         self._said = lru_cache(maxsize=4096)(self._read_said)
         self._check(columns.given)
 
-    def read(self, fields: Sequence[str]) -> AnyEvent:
+    def read(self, fields: Sequence[str]) -> Read:
         """Give the sealed event that a line states. Raises `BadLine`."""
         if self._columns.spare(fields):
             raise BadLine(Fault.SPARE)
         text, written, *rest = self._columns.cells(fields)
+        number = _read_number(text)
+        undated = ""
         try:
-            number = parse(text)
-        except InvalidNumber as error:
-            raise BadLine(Fault.NUMBER if text else "no number", text) from error
-        if not number.territories:
-            raise BadLine(Fault.DESTINATION, text)
-        moment = self._read_moment(written, number.territories)
+            moment = self._read_moment(written, number.territories)
+        except BadLine as error:
+            if not self._kind.forbids:
+                raise
+            moment, undated = self._today(number.territories), str(error)
         said = self._said(*rest)
-        if said.until is not None and said.until < moment.on:
+        if said.until is not None and said.until < moment.on and not undated:
             raise BadLine(Fault.BACKWARDS, said.until.isoformat())
         key = self._key(number.e164, said.purpose)
         words = f"{self._words}\x1f{key}\x1f{moment.at.timestamp()}\x1f{said.words}"
@@ -144,13 +163,15 @@ class Form:
             if proof is not None:
                 event = msgspec.structs.replace(event, proof=proof)
                 words += f"\x1f{proof.uri}\x1f{proof.sha256}"
-        return msgspec.structs.replace(
+        sealed = msgspec.structs.replace(
             event,
             id=blake2b(words.encode(), digest_size=16).hexdigest(),
-            at=min(moment.at, self._now),
+            at=self._now if undated else min(moment.at, self._now),
             on=moment.on,
+            source=UNDATED if undated else SOURCE if moment.timed else DAY_ONLY,
             keys=Keys(purpose=key) if said.purpose else Keys(number=key),
         )
+        return Read(sealed, undated)
 
     def _key(self, e164: str, purpose: str) -> int:
         return self._keyring.purpose(e164, purpose) if purpose else self._keyring.number(e164)
@@ -164,6 +185,11 @@ class Form:
         if moment.earliest > self._now:
             raise BadLine(IN_FUTURE, text)
         return moment
+
+    def _today(self, territories: tuple[Territory, ...]) -> Moment:
+        """Give noon of the day of the import: told twice in a day, it is one statement."""
+        day = max(day_in(t.zone, self._now) for t in territories)
+        return read_moment(day.isoformat(), territories, latest=self._restrains)
 
     def _read_proof(
         self, exhibited: Exhibited, fields: Sequence[str], number: Number
@@ -192,13 +218,12 @@ class Form:
         about = stated.pop("purpose", "")
         if about:
             _check_purpose(about)
+            self.purposes.add(about)
         if "text" in stated:
             self._look_up(text)
         end = _read_end(until) if "until" in stated else None
         said = {**stated, "until": end} if end else stated
-        event: AnyEvent = msgspec.convert(
-            {"kind": self._kind.name, "source": SOURCE, **said}, AnyEvent
-        )
+        event: AnyEvent = msgspec.convert({"kind": self._kind.name, **said}, AnyEvent)
         return _Said(event, about, end, f"{stated.get('text', '')}\x1f{end or ''}")
 
     def _look_up(self, text: str) -> None:
@@ -214,6 +239,16 @@ class Form:
             _check_purpose(given["purpose"])
         if "date" in given:
             self._read_moment(given["date"], (METROPOLE,))
+
+
+def _read_number(text: str) -> Number:
+    try:
+        number = parse(text)
+    except InvalidNumber as error:
+        raise BadLine(Fault.NUMBER if text else "no number", text) from error
+    if not number.territories:
+        raise BadLine(Fault.DESTINATION, text)
+    return number
 
 
 def _read_end(text: str) -> date:

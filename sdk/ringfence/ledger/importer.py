@@ -59,6 +59,9 @@ class Tally(msgspec.Struct):
     known: int = 0
     whys: Counter[str] = msgspec.field(default_factory=Counter)
     """Rejected lines, by reason."""
+    undated: list[tuple[int, str]] = msgspec.field(default_factory=list)
+    """Lines that are dated on the day of the import for want of a date that can be read, and
+    what is wrong with theirs."""
 
     @property
     def rejected(self) -> int:
@@ -70,6 +73,7 @@ class _Batch(msgspec.Struct, frozen=True):
     """Of the events."""
     events: list[AnyEvent]
     rejects: list[Reject]
+    undated: list[tuple[int, str]]
     position: int
 
 
@@ -113,19 +117,24 @@ class Importer:
         good: list[Record] = []
         events: list[AnyEvent] = []
         rejects: list[Reject] = []
+        undated: list[tuple[int, str]] = []
         read = self._form.read
         for record in islice(records, self._sink.batch):
             if record.fault:
                 rejects.append(Reject(record, record.fault, record.fault))
                 continue
             try:
-                events.append(read(record.fields))
-                good.append(record)
+                line = read(record.fields)
             except BadLine as error:
                 rejects.append(Reject(record, error.why, str(error)))
+                continue
+            events.append(line.event)
+            good.append(record)
+            if line.undated:
+                undated.append((record.line, line.undated))
         if not events and not rejects:
             return None
-        return _Batch(good, events, rejects, self._sheet.position)
+        return _Batch(good, events, rejects, undated, self._sheet.position)
 
     async def _settle(self, batch: _Batch, lanes: anyio.Semaphore) -> None:
         receipt = await self._sink.send(batch.events)
@@ -136,6 +145,7 @@ class Importer:
         self._tally.read += len(batch.events) + len(batch.rejects)
         self._tally.imported += receipt.stored
         self._tally.known += receipt.known
+        self._tally.undated += batch.undated
         self._tally.whys.update(reject.why for reject in rejects)
         self._told(batch.position)
         lanes.release()

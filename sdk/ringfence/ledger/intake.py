@@ -1,8 +1,11 @@
 """Takes events in: turns away what is malformed, passes over what is known, stores the rest.
 
 Blocking and for one thread at a time; what it gives back is applied and published by its caller.
+An event at which the ledger itself fails is turned away like a malformed one, and no other with it.
 """
 
+import logging
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -25,6 +28,11 @@ from ringfence.wire import (
 )
 
 __all__ = ["Answer", "Intake", "Received", "Taken", "read"]
+
+log = logging.getLogger(__name__)
+
+OF_THE_DATA = (sqlite3.DataError, sqlite3.ProgrammingError)
+"""What SQLite raises for what it is given. All else it raises is the fault of file or disk."""
 
 MAX_REASON = 500
 """Characters of a reason: it quotes what came, which may be as long as a message."""
@@ -90,26 +98,84 @@ class Intake:
     ) -> Taken:
         """Store what is good and new, and heads of chains. It is on the disk when this returns.
 
-        Raises `sqlite3.Error` if that failed; then nothing was stored.
+        Raises `sqlite3.Error` if the file or the disk failed; then nothing was stored.
         """
-        by_principal: dict[str, list[Received]] = defaultdict(list)
-        for one in received:
-            by_principal[one.principal].append(one)
-        taken = Taken([], [])
-        for principal, some in by_principal.items():
-            self._plan(principal, some, now, taken)
-        if taken.batches or claims:
-            findings = self._store.commit(taken.batches, claims)
-            taken.findings.extend(zip(claims, findings, strict=True))
+        try:
+            taken = self._plan_all(received, now, ())
+            if taken.batches or claims:
+                findings = self._store.commit(taken.batches, claims)
+                taken.findings.extend(zip(claims, findings, strict=True))
+        except Exception as error:  # noqa: BLE001 - one event must not end the ledger for all
+            _raise_if_of_the_store(error)
+            taken = self._take_apart(received, now, claims)
         taken.answers.extend(_witnessed(taken.findings))
         return taken
+
+    def _take_apart(
+        self, received: Sequence[Received], now: datetime, claims: Sequence[Claim]
+    ) -> Taken:
+        """Take what can be taken of what fails when it is taken at once."""
+        taken = Taken([], [])
+        with self._store.transaction():
+            self._take_half_by_half(received, now, taken)
+            for claim in claims:
+                self._take_head(claim, taken)
+        return taken
+
+    def _take_half_by_half(self, received: Sequence[Received], now: datetime, taken: Taken) -> None:
+        """Find the events that fail; add the others to *taken*, each part onto those before it."""
+        if not received:
+            return
+        try:
+            with self._store.trial():
+                part = self._plan_all(received, now, taken.batches)
+                self._store.write(part.batches)
+        except Exception as error:
+            _raise_if_of_the_store(error)
+            if len(received) > 1:
+                middle = len(received) // 2
+                self._take_half_by_half(received[:middle], now, taken)
+                self._take_half_by_half(received[middle:], now, taken)
+                return
+            (one,) = received
+            what = "event" if one.event is None else one.event.kind
+            log.exception("%s: cannot take %s %s: turned away", one.principal, what, one.id)
+            reason = f"{what} {one.id}: the ledger failed at it: {type(error).__name__}: {error}"
+            taken.answers.append(_turned_away(one, reason))
+        else:
+            taken.batches.extend(part.batches)
+            taken.answers.extend(part.answers)
+
+    def _take_head(self, claim: Claim, taken: Taken) -> None:
+        try:
+            with self._store.trial():
+                taken.findings.append((claim, self._store.hear(claim)))
+        except Exception as error:
+            _raise_if_of_the_store(error)
+            log.exception("%s: cannot hold a head of a chain: %s", claim.principal, claim.head)
 
     def apply(self, taken: Taken) -> None:
         """Make what was stored part of the tables; on the thread that reads them."""
         for batch in taken.batches:
             self._sequencers[batch.principal].apply(batch.log)
 
-    def _plan(self, principal: str, received: list[Received], now: datetime, taken: Taken) -> None:
+    def _plan_all(
+        self, received: Sequence[Received], now: datetime, before: Sequence[Batch]
+    ) -> Taken:
+        """Plan what is to be stored after *before*, which is written already."""
+        by_principal: dict[str, list[Received]] = defaultdict(list)
+        for one in received:
+            by_principal[one.principal].append(one)
+        taken = Taken([], [])
+        for principal, some in by_principal.items():
+            written = (batch.log.last for batch in before if batch.principal == principal)
+            after = max(written, default=self._sequencers[principal].seq)
+            self._plan(principal, some, now, after, taken)
+        return taken
+
+    def _plan(
+        self, principal: str, received: list[Received], now: datetime, after: int, taken: Taken
+    ) -> None:
         """Sort what came for one principal into what is turned away, known, and new."""
         sequencer = self._sequencers[principal]
         sound: list[tuple[Received, Event]] = []
@@ -133,12 +199,12 @@ class Intake:
                 again[one.sender].append(one.id)
         seqs = {name: seq for name, (seq, _) in known.items()}
         taken.answers.extend(_known(principal, self._store.epoch, again, seqs))
-        taken.batches.extend(self._number(principal, sequencer, list(fresh.values())))
+        taken.batches.extend(self._number(principal, list(fresh.values()), after))
 
-    def _number(self, principal: str, sequencer: Sequencer, events: list[Event]) -> Iterator[Batch]:
+    def _number(self, principal: str, events: list[Event], after: int) -> Iterator[Batch]:
         keys = {key for event in events for key in keys_of(event)}
         history = {key: list(told) for key, told in self._store.history(principal, keys).items()}
-        after = sequencer.seq
+        sequencer = self._sequencers[principal]
         for start in range(0, len(events), MAX_BATCH):
             some = events[start : start + MAX_BATCH]
             log = sequencer.plan(some, history, after=after)
@@ -147,6 +213,13 @@ class Intake:
             for event in some:
                 for key in keys_of(event):
                     history.setdefault(key, []).append(event)
+
+
+def _raise_if_of_the_store(error: Exception) -> None:
+    """Let through what no event is to blame for: it is sent again, to a ledger that is mended."""
+    of_the_store = isinstance(error, sqlite3.Error) and not isinstance(error, OF_THE_DATA)
+    if of_the_store or isinstance(error, MemoryError):
+        raise error
 
 
 def _turned_away(one: Received, reason: str) -> Answer:

@@ -5,8 +5,10 @@
     <folder>/3a/3a7b…e1         the file
     <folder>/3a/3a7b…e1.json    {"name": "form.pdf", "media_type": "application/pdf"}
 
-They hold what people signed, so folder and files are their owner's alone. Nothing is ever changed
-here, and nothing is removed. Any number of processes may keep files in one folder.
+Of a name in which a telephone number may stand, only the suffix is kept.
+
+The files hold what people signed, so folder and files are their owner's alone. Nothing is ever
+changed here, and nothing is removed. Any number of processes may keep files in one folder.
 """
 
 import os
@@ -17,7 +19,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from mimetypes import guess_type
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import msgspec
 
@@ -38,6 +40,23 @@ class Label(msgspec.Struct, frozen=True):
 
     name: str
     media_type: str = _UNKNOWN
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Label a file of this name, without the digits that may be somebody's number."""
+        media_type = guess_type(name)[0] or _UNKNOWN
+        if _tells(name):
+            suffix = Path(name).suffix
+            name = f"proof{'' if _tells(suffix) else suffix}"
+        return cls(name, media_type)
+
+
+_MANY = 6
+"""Digits of the shortest numbers of France."""
+
+
+def _tells(name: str) -> bool:
+    return sum(sign.isdigit() for sign in name) >= _MANY
 
 
 class Proofs:
@@ -97,8 +116,7 @@ class Proofs:
         label = place.with_name(f"{place.name}.json")
         if not label.is_file():
             with _new(self.folder) as (file, rename):
-                told = Label(name, guess_type(name)[0] or _UNKNOWN)
-                file.write(msgspec.json.encode(told))
+                file.write(msgspec.json.encode(Label.of(name)))
                 rename(label)
 
 

@@ -5,7 +5,7 @@ then applied: if storing fails, nothing has changed. One batch at a time.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import msgspec
 import numpy as np
@@ -42,10 +42,16 @@ def objection_to(event: Event, principal: str, config: Config, now: datetime) ->
     for name, key in msgspec.structs.asdict(event.keys or Keys()).items():
         if key is not None and not 0 < key < 1 << 64:
             return f"{event.kind} {event.id}: `keys.{name}` is no 64-bit key: {key}"
-    if isinstance(event, Consent) and event.text not in config.index:
-        return f"consent {event.id}: no text is registered as {event.text!r}"
     if event.purposeful and said.at > now + _MAX_AHEAD:
         return f"{event.kind} {event.id} lies ahead: {said.at.isoformat()}"
+    return _objection_to_consent(event, said.on, config) if isinstance(event, Consent) else None
+
+
+def _objection_to_consent(consent: Consent, on: date, config: Config) -> str | None:
+    if consent.text not in config.index:
+        return f"consent {consent.id}: no text is registered as {consent.text!r}"
+    if consent.until is not None and consent.until < on:
+        return f"consent {consent.id} ends on {consent.until}, before it was given on {on}"
     return None
 
 

@@ -22,6 +22,7 @@ from ringfence.config import ConfigError, Settings
 from ringfence.ledger.intake import Answer, Intake, Received, Taken, read
 from ringfence.ledger.sequencer import Sequencer
 from ringfence.ledger.store import Store
+from ringfence.ledger.succession import Contested, Succession
 from ringfence.ledger.witness import Claim, Finding
 from ringfence.link import AnyLink, LinkDown, LinkState, Message, Phase
 from ringfence.mqtt import Link
@@ -29,6 +30,7 @@ from ringfence.wire import (
     Ask,
     ChainHead,
     Gone,
+    Head,
     Known,
     Range,
     Rejected,
@@ -53,6 +55,12 @@ MAX_RANGE = 64
 
 LOG_KEPT = 2_000_000
 """Changes that can be told again; a gate that was away for longer loads shards."""
+
+HEARD = ("in", "ask", "chain", "head")
+"""What a ledger listens to; heads are told by others, and its own come back to it."""
+
+HEARING = 0.5
+"""Seconds in which a broker tells what it kept."""
 
 SOON = 0.05
 """Seconds after a change in which the next head follows."""
@@ -111,6 +119,12 @@ class Ledger:
         connect: Callable[..., AnyLink] = Link,
     ) -> None:
         self.counts = Counts()
+        self.take_over = False
+        """Whether it goes on whatever another has told before, in an epoch of its own."""
+        self.hearing = HEARING
+        """Seconds in which it listens for what others have told, before it speaks."""
+        self.speaks = False
+        """Whether it is sure that it may speak for its principals."""
         self.sequencers = sequencers
         self._heartbeat = settings.ledger.heartbeat if settings.ledger else 2.0
         self._store = store
@@ -121,12 +135,14 @@ class Ledger:
         self._claims_due = False
         self._ranges: dict[tuple[str, str], Ask] = {}
         self._announce = True
+        self._succession = Succession(sequencers)
+        self._linked = anyio.Event()
         self._came = anyio.Event()
         self._claimed = anyio.Event()
         self._asked = anyio.Event()
         self._beat = anyio.Event()
         self._reading = anyio.Lock()
-        topics = [str(Topic(name, what)) for name in sequencers for what in ("in", "ask", "chain")]
+        topics = [str(Topic(name, what)) for name in sequencers for what in HEARD]
         self.link = connect(
             settings.broker,
             f"ringfence-ledger-{store.epoch}",
@@ -143,23 +159,52 @@ class Ledger:
         *,
         clock: Callable[[], datetime] = system_time,
         connect: Callable[..., AnyLink] = Link,
+        take_over: bool = False,
+        hearing: float = HEARING,
     ) -> AsyncIterator["Ledger"]:
-        """Open the store, and close it at the end. Raises `StoreError`, `ConfigError`."""
+        """Open the store, and close it at the end. Raises `StoreError`, `ConfigError`.
+
+        See the attributes of the same names for *take_over* and *hearing*.
+        """
         opening = partial(open_store, settings, clock())
         store, sequencers = await anyio.to_thread.run_sync(opening)
         try:
-            yield cls(settings, store, sequencers, clock=clock, connect=connect)
+            ledger = cls(settings, store, sequencers, clock=clock, connect=connect)
+            ledger.take_over, ledger.hearing = take_over, hearing
+            yield ledger
         finally:
             store.close()
 
-    async def serve(self) -> None:
-        """Serve until cancelled. What was stored before then is never lost."""
+    async def serve(self, began: Callable[[], None] = lambda: None) -> None:
+        """Serve until cancelled. What was stored before then is never lost.
+
+        *began* is called when it speaks for its principals. Raises `Contested`, in a group, if
+        another ledger knew more: before anything was stored.
+        """
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.link.run, self._receive, self._link_changed, name="link")
+            await self._succeed()
+            self.speaks = True
+            began()
             tasks.start_soon(self._store_what_comes, name="intake")
             tasks.start_soon(self._store_claims, name="heads of chains")
             tasks.start_soon(self._answer, name="answers")
             tasks.start_soon(self._beat_on, name="heartbeat")
-            tasks.start_soon(self.link.run, self._receive, self._link_changed, name="link")
+
+    async def _succeed(self) -> None:
+        """Listen for what was told before, and see whether this ledger can go on from there."""
+        await self._linked.wait()
+        await anyio.sleep(self.hearing)
+        contested = self._succession.contested()
+        if not self.take_over:
+            if contested is not None:
+                raise Contested(contested)
+            return
+        epoch = self._succession.next_epoch(int(self._clock().timestamp() * 1000))
+        log.warning("taking over in epoch %d; %s", epoch, contested or "nobody has told anything")
+        await anyio.to_thread.run_sync(self._store.renew, epoch)
+        for sequencer in self.sequencers.values():
+            sequencer.renew(epoch)
 
     # --- what it hears ------------------------------------------------------------------------
 
@@ -172,6 +217,9 @@ class Ledger:
                 self._note(topic.principal, decode(message.payload, Ask))
             elif topic.what == "chain":
                 self._claim(topic.principal, decode(message.payload, ChainHead))
+            elif topic.what == "head":
+                head = decode(message.payload, Head)
+                self._succession.hear(topic.principal, head, retained=message.retained)
         except WireError as error:
             self.counts.rejected += 1
             log.warning("%s: %s", message.topic, error)
@@ -201,6 +249,7 @@ class Ledger:
     def _link_changed(self, state: LinkState) -> None:
         if state.phase is Phase.UP:
             self._announce = True
+            self._linked.set()
             self._beat.set()
 
     # --- events -------------------------------------------------------------------------------
@@ -211,13 +260,18 @@ class Ledger:
             await self._came.wait()
             self._came = anyio.Event()
             while self._inbound or self._claims_due:
-                received: list[Received] = []
-                while self._inbound and len(received) < MAX_COMMIT:
-                    received += read(*self._inbound.popleft())
+                received = await anyio.to_thread.run_sync(self._read_what_came)
                 claims = [c for told in self._claims.values() for c in told.values()]
                 self._claims.clear()
                 self._claims_due = False
                 await self._store_all(received, claims)
+
+    def _read_what_came(self) -> list[Received]:
+        """Read what waits, up to a commit's worth; in a thread: that takes a tenth of a second."""
+        received: list[Received] = []
+        while self._inbound and len(received) < MAX_COMMIT:
+            received += read(*self._inbound.popleft())
+        return received
 
     async def _store_claims(self) -> None:
         """Have heads stored that no events have taken along."""
@@ -264,6 +318,12 @@ class Ledger:
                 "%s: gate %s: record %d of chain %s had another link before: the evidence was"
                 " rewritten, or a disk lost what it had confirmed; both heads are kept",
                 *(claim.principal, head.gate, head.number, head.chain),
+            )
+        elif finding is Finding.ELSEWHERE:
+            log.error(
+                "%s: gate %s tells of chain %s, which another gate has told of: its evidence was"
+                " copied, or the gate has another name now; the heads of both are kept",
+                *(claim.principal, head.gate, head.chain),
             )
 
     async def _publish(self, taken: Taken) -> None:

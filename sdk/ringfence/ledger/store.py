@@ -30,8 +30,8 @@ from ringfence.wire import MAX_MESSAGE, Config, Log, decode, encode
 
 __all__ = ["READABLE", "Batch", "Store", "StoreError", "select", "signed", "texts_of"]
 
-SCHEMA = 2
-"""Version 1 held no heads of chains."""
+SCHEMA = 3
+"""Version 1 held no heads of chains; version 2 did not say which gates told of a chain."""
 
 _TABLES = f"""
 CREATE TABLE ledger (epoch INTEGER NOT NULL);
@@ -52,7 +52,7 @@ CREATE TABLE log (principal INTEGER NOT NULL, last INTEGER NOT NULL, body BLOB N
     PRIMARY KEY (principal, last)) WITHOUT ROWID;
 {witness.TABLES}
 """
-_ADDED = {1: witness.TABLES}
+_ADDED = {1: witness.TABLES, 2: witness.ADDED}
 """What a file of an older version lacks; it is added when the file is opened to be written."""
 
 READABLE = (*_ADDED, SCHEMA)
@@ -127,7 +127,7 @@ class Store:
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA cache_size=-262144")
         if version != SCHEMA:
-            with self._transaction():
+            with self.transaction():
                 for table in _ADDED.get(version, _TABLES).split(";"):
                     db.execute(table)
                 if version == 0:
@@ -136,7 +136,7 @@ class Store:
         return _number(db, "SELECT epoch FROM ledger")
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """All of it is written and on the disk at the end, or nothing."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -146,9 +146,22 @@ class Store:
             if self._db.in_transaction:  # some errors have rolled it back already
                 self._db.execute("ROLLBACK")
 
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """Within a transaction: what an error ends is taken back, and the rest stands."""
+        self._db.execute("SAVEPOINT trial")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK TO trial")
+                self._db.execute("RELEASE trial")
+            raise
+        self._db.execute("RELEASE trial")
+
     def renew(self, epoch: int) -> None:
         """Go on under another epoch; the log of the old one is of no use any more."""
-        with self._transaction():
+        with self.transaction():
             self._db.execute("UPDATE ledger SET epoch = ?", (epoch,))
             self._db.execute("DELETE FROM log")
         self.epoch = epoch
@@ -162,7 +175,7 @@ class Store:
 
         A text keeps its index for ever, so it may not change under its name: raises `StoreError`.
         """
-        with self._transaction():
+        with self.transaction():
             number = self._principal(principal)
             known = texts_of(self._db, number)
             fresh = self._fresh(principal, texts, known)
@@ -298,10 +311,18 @@ class Store:
 
         They are on the disk when this returns. Raises `sqlite3.Error`; then nothing was stored.
         """
-        with self._transaction():
-            for batch in batches:
-                self._write(batch)
-            return [witness.hear(self._db, self._ids[claim.principal], claim) for claim in claims]
+        with self.transaction():
+            self.write(batches)
+            return [self.hear(claim) for claim in claims]
+
+    def write(self, batches: Iterable[Batch]) -> None:
+        """Write batches within the caller's transaction."""
+        for batch in batches:
+            self._write(batch)
+
+    def hear(self, claim: Claim) -> Finding:
+        """Hold a head of a chain, within the caller's transaction."""
+        return witness.hear(self._db, self._ids[claim.principal], claim)
 
     def prune(self, principal: str, before: int) -> None:
         """Drop the log before that change; events and rows stay."""

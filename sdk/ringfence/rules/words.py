@@ -131,8 +131,10 @@ _WORDS = {
         law.R223_3,
     ),
     Reason.CONSENT_EXPIRED: _said(
-        "Le consentement de la personne a expiré : sa durée, d’un an au plus, est écoulée.",
-        "The person’s consent has expired: its period, of one year at most, is over.",
+        "Le consentement de la personne a expiré, car sa durée est écoulée : un an au plus, trente"
+        " jours pour l’assurance.",
+        "The person’s consent has expired, as its period is over: one year at most, thirty days for"
+        " insurance.",
         law.R223_1,
         law.R112_7,
     ),
