@@ -57,6 +57,7 @@ class Admission:
         self._durable = durable
         self._permits = Permits(MAX_PERMITS, PERMIT_KEPT)
         self._clock = clock
+        self._in_trouble = False
         self._settler = self._settle  # one bound method for all permits
 
     # --- permits ------------------------------------------------------------------------------
@@ -81,6 +82,7 @@ class Admission:
             if plan is not None and decision.allowed:
                 self._reserve(permit, plan.book, read, now)
             self._registrar.note(evidence)
+            self._in_trouble = False
         except (OutboxError, EvidenceError) as error:
             self._take_back(permit, error, now)
             return permit
@@ -121,7 +123,9 @@ class Admission:
         """Answer DEFER after all; give the attempt back, and say so, as soon as can be."""
         if permit.decision.verdict is Verdict.DEFER:
             return
-        log.error("no call can be admitted: %s", error)
+        if not self._in_trouble:  # one line for each time it begins, and not for each call
+            log.error("no call can be admitted: %s", error)
+        self._in_trouble = True
         permit.decision = msgspec.structs.replace(
             permit.decision,
             verdict=Verdict.DEFER,

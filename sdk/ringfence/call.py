@@ -39,8 +39,9 @@ class Outcome(StrEnum):
 class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One call that a dialer wants to place.
 
-    Raises `ValueError` for an id, consumer, zone or department that cannot be one. A bad number or
-    an unknown campaign raises nothing: the gate answers DENY and says so.
+    Raises `TypeError` for what is no text, and `ValueError` for an id, consumer, zone or department
+    that cannot be one. A bad number or an unknown campaign raises nothing: the gate answers DENY
+    and says so.
     """
 
     to: str
@@ -58,6 +59,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the dialer calls this call; kept in the evidence."""
 
     def __post_init__(self) -> None:
+        for name, text in (
+            ("to", self.to),
+            ("campaign", self.campaign),
+            ("reference", self.reference),
+        ):
+            if not isinstance(text, str):
+                msg = f"a call's `{name}` is text, not {text!r}"
+                raise TypeError(msg)
         if not 0 < len(self.id) <= MAX_ID:
             msg = f"a call's id has 1 to {MAX_ID} characters: {self.id!r}"
             raise ValueError(msg)

@@ -82,3 +82,15 @@ def test_no_address_brings_a_foreign_number_into_the_rulebook() -> None:
     call = Call(to="+32470123456", campaign="c", zone="Europe/Paris", department="75")
 
     assert call.territories(parse(call.to)) == ()
+
+
+@pytest.mark.parametrize("name", ["to", "campaign", "reference"])
+def test_what_is_no_text_is_refused_at_once_and_not_when_the_call_is_admitted(name: str) -> None:
+    with pytest.raises(TypeError, match=f"a call's `{name}` is text, not None"):
+        Call(**{"to": "+33639980001", "campaign": "c", name: None})  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_consumer_has_an_id_or_none() -> None:
+    """An empty one would be the same person for all calls of a dialer that knows nobody."""
+    with pytest.raises(ValueError, match="a consumer's id has 1 to 256 characters: ''"):
+        Call(to="+33639980001", campaign="c", consumer="")
