@@ -3,11 +3,11 @@
 import os
 from enum import StrEnum
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfoNotFoundError
 
 import msgspec
 
-from ringfence.number import DEPARTMENTS, Number, Territory, territories_of_zone
+from ringfence.number import DEPARTMENTS, Number, Territory, clock_of, territories_of_zone
 
 __all__ = ["Call", "Outcome", "new_id"]
 
@@ -97,7 +97,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 @lru_cache(maxsize=1024)
 def _places(zone: str) -> tuple[Territory, ...]:
     try:
-        ZoneInfo(zone)
+        clock_of(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         msg = f"no time zone is called {zone!r}"
         raise ValueError(msg) from error

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 import msgspec
 import phonenumbers
@@ -21,6 +22,7 @@ __all__ = [
     "Keyring",
     "Number",
     "Territory",
+    "clock_of",
     "key",
     "parse",
     "tail",
@@ -38,6 +40,16 @@ class Territory(msgspec.Struct, frozen=True, eq=False, gc=False):
     """ISO 3166 code of the territory; `FR-AM` is Alsace-Moselle."""
     zone: str
     """IANA time zone."""
+
+
+@lru_cache(maxsize=1024)
+def clock_of(zone: str) -> ZoneInfo:
+    """Give the clock of an IANA zone, and keep it.
+
+    `ZoneInfo` itself keeps the last eight, and would read the next one from disk in the middle of a
+    decision. Raises what it raises.
+    """
+    return ZoneInfo(zone)
 
 
 METROPOLE = Territory("FR", "Europe/Paris")

@@ -7,10 +7,11 @@ layout; `Ground` and `Restraint` give the same facts to the rules. Days count fr
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
+
+from ringfence.number import clock_of
 
 __all__ = [
     "FORMAT",
@@ -91,7 +92,7 @@ def date_of(day: int) -> date:
 
 def day_in(zone: str, at: datetime) -> date:
     """Give the date that the clocks of *zone* show at an instant."""
-    return at.astimezone(ZoneInfo(zone)).date()
+    return at.astimezone(clock_of(zone)).date()
 
 
 class Ground(msgspec.Struct, frozen=True, gc=False):

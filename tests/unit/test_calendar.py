@@ -4,8 +4,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ringfence.decision import Reason
-from ringfence.number import DEPARTMENTS, METROPOLE, Territory
-from ringfence.row import day_of
+from ringfence.number import DEPARTMENTS, METROPOLE, Territory, clock_of
+from ringfence.row import day_in, day_of
 from ringfence.rules.calendar import (
     QUARTER,
     Opening,
@@ -246,3 +246,17 @@ def test_windows_that_quarters_cannot_hold_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=problem):
         Opening(frozenset(range(5)), windows, local_holidays=True)
+
+
+def test_the_clocks_of_all_territories_are_read_once_and_kept() -> None:
+    """`ZoneInfo` keeps eight, France has ten, and a decision must not wait for the disk."""
+    now = datetime(2026, 11, 24, 9, tzinfo=UTC)
+    prepare(OPENING, now.timestamp())
+    ZoneInfo.clear_cache()
+    before = clock_of.cache_info().misses
+
+    for place in DEPARTMENTS.values():
+        assert day_in(place.zone, now) == now.date()
+        assert midnight((place,), now.date()) > 0
+
+    assert clock_of.cache_info().misses == before

@@ -534,7 +534,7 @@ async def test_with_fsync_an_admitted_attempt_has_reached_the_disk(house: House)
 async def test_a_refusal_at_one_gate_stops_another(house: House) -> None:
     async with house.open() as here, house.gate("b") as there:
         assert await there.ready(5)
-        assert there.check(CALL)
+        await until(lambda: there.check(CALL))
         await here.record(Refusal(to="06 39 98 00 01", principal="acme"))
         await until(lambda: not there.check(CALL))
 

@@ -7,13 +7,12 @@ so whether a quarter is open is worked out once and remembered.
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 import holidays
 import msgspec
 
 from ringfence.decision import Reason
-from ringfence.number import DEPARTMENTS, Territory
+from ringfence.number import DEPARTMENTS, Territory, clock_of
 from ringfence.row import day_of
 
 __all__ = [
@@ -79,7 +78,7 @@ class Quarter(msgspec.Struct, frozen=True, gc=False):
 def quarter(opening: Opening, territories: tuple[Territory, ...], index: int) -> Quarter:
     """Give the quarter that begins `index * QUARTER` seconds after the epoch of Unix."""
     at = datetime.fromtimestamp(index * QUARTER, UTC)
-    local = [(t, at.astimezone(ZoneInfo(t.zone))) for t in territories]
+    local = [(t, at.astimezone(clock_of(t.zone))) for t in territories]
     days = [day_of(clock.date()) for _, clock in local]
     reasons = [r for t, clock in local if (r := _closed(opening, t, clock)) is not None]
     closed = min(reasons, key=_PRIORITY.index, default=None)
@@ -128,7 +127,7 @@ def _starts(opening: Opening, territories: tuple[Territory, ...], day: int) -> l
     """Give the instants at which a window opens somewhere, on a day as Greenwich counts it."""
     middle = datetime.fromtimestamp(day * 86_400, UTC).date()
     starts = (
-        int(datetime.combine(middle + timedelta(days=near), start, ZoneInfo(t.zone)).timestamp())
+        int(datetime.combine(middle + timedelta(days=near), start, clock_of(t.zone)).timestamp())
         for near in (-1, 0, 1)
         for t in territories
         for start, _ in opening.windows
@@ -147,7 +146,7 @@ def prepare(opening: Opening, at: float) -> None:
 def midnight(territories: tuple[Territory, ...], day: date) -> int:
     """Give the instant at which *day* has begun in all territories."""
     return max(
-        int(datetime.combine(day, time(), ZoneInfo(t.zone)).timestamp()) for t in territories
+        int(datetime.combine(day, time(), clock_of(t.zone)).timestamp()) for t in territories
     )
 
 
