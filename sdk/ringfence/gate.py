@@ -20,6 +20,7 @@ from typing import Self
 import anyio
 import anyio.to_thread
 
+from ringfence import number as numbers
 from ringfence.admission import Admission
 from ringfence.book import NOTHING, Book, Plan, Read
 from ringfence.call import Call, Outcome, new_id
@@ -36,8 +37,7 @@ from ringfence.number import parse
 from ringfence.permit import TO_THE_PERSON, Permit
 from ringfence.registrar import Registrar
 from ringfence.replica import Now, Replica
-from ringfence.rules import france
-from ringfence.rules.calendar import prepare
+from ringfence.rules import calendar, france
 from ringfence.rules.rulebook import Answer, Rule, explain, judge, number_of
 from ringfence.shelf import DiskShelf
 from ringfence.status import PrincipalStatus, Readiness, Status
@@ -175,7 +175,8 @@ class Gate:
 
     def _warm(self) -> None:
         """Open what is on disk; waits for it."""
-        prepare(self.rulebook.opening, self._clock().utc)
+        numbers.prepare()
+        calendar.prepare(self.rulebook.opening, self._clock().utc)
         self.settings.data.mkdir(parents=True, exist_ok=True)
         self._registrar.open(self._seconds())
         told = self._courier.open()

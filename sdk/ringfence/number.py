@@ -25,6 +25,7 @@ __all__ = [
     "clock_of",
     "key",
     "parse",
+    "prepare",
     "tail",
     "territories_of_zone",
 ]
@@ -105,6 +106,8 @@ _PLAIN = re.compile(r"\+33([1-9][0-9])[0-9]{7}")
 _PERHAPS_OVERSEAS = frozenset(prefix[:2] for prefix in _OVERSEAS)
 _METROPOLITAN = (METROPOLE,)
 _ANTILLES = (GUADELOUPE, SAINT_MARTIN, SAINT_BARTHELEMY)
+
+_REGIONS = ("FR", "GP", "MQ", "GF", "RE", "PM", "YT", "BL", "MF")
 
 _MAX_TEXT = 40  # a longer text is no number; it bounds what the parser is given
 _WRITTEN = re.compile(r"\s*\+?[0-9\s().\-/]+")  # letters would be read as the keys of a telephone
@@ -261,6 +264,12 @@ def _indian_ocean(national: str) -> tuple[Territory, ...]:
     if national.startswith(("269", "639")):
         return (MAYOTTE,)
     return (REUNION, MAYOTTE)
+
+
+def prepare() -> None:
+    """Read from disk what French numbers need that are written otherwise than in E.164."""
+    for region in _REGIONS:
+        phonenumbers.PhoneMetadata.metadata_for_region(region)
 
 
 def territories_of_zone(zone: str) -> tuple[Territory, ...]:
