@@ -214,12 +214,15 @@ async def test_a_full_disk_defers_and_recovers_without_a_restart(house: House) -
 
 async def test_a_disk_too_full_for_the_tables_stops_no_gate(house: House) -> None:
     """Another ledger has taken over, and there is no space for its rows until later."""
-    async with house.open() as gate:
-        await confirmed(gate)
+    other = House(house.folder / "other")
+    other.broker, other.clock = house.broker, house.clock
+    async with house.gate() as gate:
+        async with house.ledger():
+            assert await gate.ready(5)
+            await gate.record(CONSENT)
+            await confirmed(gate)
         house.broker.stop()
         house.broker._retained.clear()  # it was begun anew too, and remembers no other ledger
-        other = House(house.folder / "other")
-        other.broker, other.clock = house.broker, house.clock
         other.clock.advance(1)
         async with other.ledger():
             with full_disk():
