@@ -39,6 +39,7 @@ from ringfence.registrar import Registrar
 from ringfence.replica import Now, Replica
 from ringfence.rules import calendar, france
 from ringfence.rules.rulebook import Answer, Rule, explain, judge, number_of
+from ringfence.rules.words import say
 from ringfence.shelf import DiskShelf
 from ringfence.status import PrincipalStatus, Readiness, Status
 from ringfence.watch import Watch
@@ -389,7 +390,7 @@ class Gate:
             if doubt is None and not self._writable:
                 doubt = Reason.EVIDENCE_UNAVAILABLE
             if doubt is not None:
-                missing[name] = f"{doubt} (link {self._liaison.link})"
+                missing[name] = f"{doubt}: {say(doubt, 'en')} (link {self._liaison.link})"
         return Readiness(missing)
 
     @property
