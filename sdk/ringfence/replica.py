@@ -417,7 +417,9 @@ class Replica:
         self._load(head, now)
 
     def _load(self, head: Head, now: Now) -> None:
-        """Begin to load all shards, unless that is under way."""
+        """Begin to load all shards, unless that is under way, or would forget what was lost."""
+        if self._orphaned and head.epoch == self.epoch:
+            return
         loading = self._loading
         if loading is not None and (loading.epoch, loading.shards) == (head.epoch, head.shards):
             return

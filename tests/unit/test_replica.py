@@ -432,6 +432,24 @@ def test_a_ledger_that_lost_changes_is_divergence(truth: Truth) -> None:
     assert gate.restraint(key(2)) != NO_FACTS
 
 
+def test_nothing_that_a_ledger_which_lost_changes_tells_makes_a_gate_load_its_rows(
+    truth: Truth,
+) -> None:
+    """Its next batches overlap what it has lost, and its log reaches back less far."""
+    gate = synced(truth)
+    restored = Truth()
+    restored.tell(consent(1))
+    hear(gate, restored, 1)
+
+    gate.receive_log(Log(EPOCH, gate.seq, gate.seq + 1, b"", b"", []), at(1.1))
+    gate.receive_reply(Gone(EPOCH, gate.seq + 1), at(1.2))
+    load(gate, restored, 1.3)
+    hear(gate, restored, 2)
+
+    assert gate.doubt(at(2)) is Reason.DIVERGED
+    assert gate.restraint(key(2)) != NO_FACTS
+
+
 def test_another_epoch_ends_what_a_ledger_that_lost_changes_began(truth: Truth) -> None:
     gate = synced(truth)
     restored = Truth()
