@@ -55,12 +55,21 @@ class Registrar:
     """The evidence of a gate. `tend`, `tell` and `flush.run` run beside it while it is open."""
 
     def __init__(self, gate: str, folder: Path, release: str, limits: Limits) -> None:
-        self._gate = gate
-        self._recorder = Recorder(gate, folder, release=release, limits=limits)
+        self._release = release
+        self._limits = limits
         self._witnessed = ("", 0)
+        self.keep(gate, folder)
         # A gate opened for a look decides nothing, and its folder is gone when it is.
         self._worth_telling = False
-        self.flush = Flush(self._recorder.sync, EvidenceError)
+        self.flush = Flush(self._sync, EvidenceError)
+
+    def keep(self, gate: str, folder: Path) -> None:
+        """Be the registrar of *gate*, whose evidence is in *folder*; before it is opened."""
+        self._gate = gate
+        self._recorder = Recorder(gate, folder, release=self._release, limits=self._limits)
+
+    def _sync(self) -> None:
+        self._recorder.sync()
 
     @property
     def writable(self) -> bool:

@@ -454,6 +454,31 @@ def test_what_is_past_its_retention_goes_and_the_rest_verifies(office: Office) -
     assert json.loads(after.stdout)["holds"] is True
 
 
+def test_each_gate_that_shares_a_folder_drops_its_own_and_sees_the_calls_of_the_others(
+    office: Office,
+) -> None:
+    now = system_clock().utc
+    old = now - 1200 * DAY
+    first = file(
+        office.evidence / "1",
+        [decided(old), decided(old, to="+33639980002")],
+        [],
+        gate="tunis-1-1",
+    )
+    called = decided(now - DAY, verdict=Verdict.ALLOW)
+    tenth = file(office.evidence / "10", [called], gate="tunis-1-10")
+
+    verified = office.run("verify", "--json")
+    done = office.run("retain")
+
+    told = [chain["chain"] for chain in json.loads(verified.stdout)["chains"]]
+    assert told == [first.name, tenth.name]
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        [f"{first.name}:", "1"],  # the call to the other number; this one was called since
+        [f"{tenth.name}:", "0"],
+    ]
+
+
 def test_the_retention_is_that_of_the_configuration_or_the_command(office: Office) -> None:
     aged(office)
     office.config.write_text(TOML + "[gate.evidence]\nretention_days = 1300\n")

@@ -36,8 +36,9 @@ def retain(
     """Drop the decisions that are past their retention; the chain still verifies.
 
     A decision is kept for the retention after it and after the last call that this gate allowed on
-    the same consent. What goes is named in the chain first, so the gate that writes it must be
-    stopped: run this where it is restarted at night. A dry run may look while it serves.
+    the same consent, or another that shares its folder. What goes is named in the chain first, so
+    the gate that writes it must be stopped: run this where it is restarted at night. A dry run may
+    look while it serves.
 
     Exit status 2: not done, or not to its end; run it again.
     """
@@ -46,25 +47,37 @@ def retain(
         gate = gate_of(settings)
         folder = evidence_of(settings, None)
         retention = gate.evidence.retention_days if days is None else days
-        chain = own_chain(folder, gate.id)
-        if chain is None:
+        found = {name: own_chain(kept, name) for name, kept in _writers(gate.id, folder)}
+        chains = {name: chain for name, chain in found.items() if chain is not None}
+        if not chains:
             msg = f"{folder}: gate {gate.id} has begun no chain there"
             raise UsageError(msg)
-        at = system_clock().utc
-        if dry_run:
-            typer.echo(_told(_plan(chain, at, retention), "would be dropped"))
-            return
-        _check_stopped(folder, gate.id)
-        recorder = Recorder(gate.id, folder, release=version("ringfence"))
-        recorder.open(at)
-        try:
-            planned = _plan(chain, at, retention)
-            if planned.sweeps:
-                state(planned, recorder)
-            for swept in planned.sweeps:
-                sweep(swept)
-        finally:
-            recorder.close()
+        for name, chain in chains.items():
+            _retain(name, chain, retention, dry_run=dry_run)
+
+
+def _writers(gate: str, folder: Path) -> list[tuple[str, Path]]:
+    """Give the gates of a configuration that may have evidence, and where each has its own."""
+    places = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+    return [(gate, folder), *((f"{gate}-{n}", folder / str(n)) for n in places)]
+
+
+def _retain(gate: str, chain: Path, retention: int, *, dry_run: bool) -> None:
+    at, folder = system_clock().utc, chain.parent
+    if dry_run:
+        typer.echo(_told(_plan(chain, at, retention), "would be dropped"))
+        return
+    _check_stopped(folder, gate)
+    recorder = Recorder(gate, folder, release=version("ringfence"))
+    recorder.open(at)
+    try:
+        planned = _plan(chain, at, retention)
+        if planned.sweeps:
+            state(planned, recorder)
+        for swept in planned.sweeps:
+            sweep(swept)
+    finally:
+        recorder.close()
     typer.echo(_told(planned, "dropped"))
 
 

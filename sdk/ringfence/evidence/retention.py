@@ -126,7 +126,7 @@ def plan(
     for segment in old:
         stale.update(_groups(segment, before))
         told(segment)
-    for other in files.chains(chain.parent) if stale else ():
+    for other in files.beside(chain) if stale else ():
         for segment in files.segments(other):
             stale.difference_update(_called(segment, before))
             told(segment)

@@ -34,6 +34,7 @@ from ringfence.journal import lock_of
 __all__ = [
     "MAGIC",
     "Segment",
+    "beside",
     "chains",
     "doubles",
     "file_name",
@@ -101,11 +102,26 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 def chains(folder: Path) -> list[Path]:
-    """Give the chains that are kept in *folder*, in the order in which they were begun."""
+    """Give the chains that are kept in *folder*, in the order in which they were begun.
+
+    Where gates share a folder each keeps its own in one that is named by its number: they follow.
+    """
     if not folder.exists():
         return []
-    named = (path for path in folder.iterdir() if _CHAIN.fullmatch(path.name))
-    return sorted(path for path in named if path.is_dir())
+    found = sorted(path for path in folder.iterdir() if path.is_dir())
+    places = sorted((path for path in found if path.name.isdecimal()), key=_number_of)
+    own = [path for path in found if _CHAIN.fullmatch(path.name)]
+    return own + [chain for place in places for chain in chains(place)]
+
+
+def beside(chain: Path) -> list[Path]:
+    """Give a chain and all that are kept with it, those of gates that share the folder too."""
+    folder = chain.parent
+    return chains(folder.parent if folder.name.isdecimal() else folder)
+
+
+def _number_of(place: Path) -> int:
+    return int(place.name)
 
 
 def segments(chain: Path) -> list[Segment]:
