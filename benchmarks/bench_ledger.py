@@ -33,7 +33,8 @@ from benchmarks.result import (
     whole,
 )
 from benchmarks.rig import System, system
-from ringfence.event import AnyEvent, Attempt, Refusal
+from ringfence.event import Attempt, Refusal
+from ringfence.ledger.entry import Entry
 from ringfence.ledger.sink import WireSink
 
 EVENTS, QUICK_EVENTS = 60_000, 6_000
@@ -66,16 +67,16 @@ new file; the whole command, its start included.
 """
 
 
-def _events(total: int) -> list[AnyEvent]:
+def _entries(total: int) -> list[Entry]:
     """Seal events of calls: nine attempts to one refusal, each of another number."""
     keyring, numbers = world.keyring(), world.shuffled()
-    events: list[AnyEvent] = []
+    entries: list[Entry] = []
     for place in range(total):
         at = world.MORNING - timedelta(minutes=1 + place % 7)
         to = numbers[place % len(numbers)]
         event = Refusal(to=to) if place % 10 == 0 else Attempt(to=to, call=f"call-{place}")
-        events.append(event.sealed(keyring, at))
-    return events
+        entries.append(Entry.of(event.sealed(keyring, at)))
+    return entries
 
 
 def _sink(rig: System, sender: str) -> WireSink:
@@ -83,12 +84,12 @@ def _sink(rig: System, sender: str) -> WireSink:
     return WireSink(given, world.PRINCIPAL, sender, random=Random(17), patience=30)
 
 
-async def _in_reports(rig: System, events: Sequence[AnyEvent]) -> float:
+async def _in_reports(rig: System, events: Sequence[Entry]) -> float:
     """Send events in reports, four at a time; give how many a second were confirmed."""
     sink = _sink(rig, "reports")
     limit = anyio.Semaphore(sink.lanes)
 
-    async def send(some: Sequence[AnyEvent]) -> None:
+    async def send(some: Sequence[Entry]) -> None:
         async with limit:
             await sink.send(some)
 
@@ -100,7 +101,7 @@ async def _in_reports(rig: System, events: Sequence[AnyEvent]) -> float:
         return len(events) / (perf_counter() - began)
 
 
-async def _one_by_one(rig: System, events: Sequence[AnyEvent]) -> tuple[float, Nanos]:
+async def _one_by_one(rig: System, events: Sequence[Entry]) -> tuple[float, Nanos]:
     """Have many publishers send one event a message, each waiting until it is confirmed."""
     sink, taken, waiting = _sink(rig, "singles"), list[int](), iter(events)
 
@@ -153,7 +154,7 @@ def _lines(total: int) -> Iterator[list[str]]:
 
 async def _live(events: int, singles: int) -> tuple[str, float, float, Nanos]:
     async with system() as rig:
-        some = _events(events + singles)
+        some = _entries(events + singles)
         rate = await _in_reports(rig, some[:events])
         single, taken = await _one_by_one(rig, some[events:])
         stored = await rig.ledger.tell("counts", int)

@@ -44,10 +44,12 @@ class Columns:
 
     def cells(self, fields: Sequence[str]) -> list[str]:
         """Give what a line says in each of the roles; lines may end before their last columns."""
-        kept = fields[: self.width]
-        cells = self._pick([*kept, *[""] * (self.width + 1 - len(kept))])
+        missing = self.width - len(fields)
+        cells = self._pick(
+            [*fields[: self.width], *[""] * missing, ""] if missing else [*fields, ""]
+        )
         if not self.given:
-            return [cell.strip() for cell in cells]
+            return list(map(str.strip, cells))
         return [cell.strip() or given for cell, given in zip(cells, self._given, strict=True)]
 
     def spare(self, fields: Sequence[str]) -> bool:

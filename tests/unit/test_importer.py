@@ -10,6 +10,7 @@ import pytest
 from ringfence.columns import find_columns
 from ringfence.event import AnyEvent
 from ringfence.ledger.columns import NAMES
+from ringfence.ledger.entry import Entry
 from ringfence.ledger.form import KINDS, Form
 from ringfence.ledger.importer import Importer, Receipt, SinkError, Tally
 from ringfence.ledger.moment import NOT_A_DATE
@@ -34,7 +35,7 @@ class Shelf:
         self._but = but
         self._room = room
 
-    async def send(self, events: Sequence[AnyEvent]) -> Receipt:
+    async def send(self, entries: Sequence[Entry]) -> Receipt:
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         if self.under_way == self.lanes:
@@ -46,6 +47,7 @@ class Shelf:
         if len(self.held) >= self._room:
             msg = "no room"
             raise SinkError(msg)
+        events = [entry.event for entry in entries]
         rejected = {e.id: "it is on the list" for e in events if e.id in self._but}
         new = {e.id: e for e in events if e.id not in self.held and e.id not in rejected}
         self.held |= new

@@ -27,7 +27,7 @@ def progress() -> Progress:
 def rare_collections() -> Iterator[None]:
     """Look for cycles seldom: a batch has many objects and none. A sixth of an import's time."""
     often = gc.get_threshold()
-    gc.set_threshold(100_000)
+    gc.set_threshold(1_000_000)
     try:
         yield
     finally:

@@ -13,7 +13,8 @@ from hashlib import blake2b
 import msgspec
 
 from ringfence.columns import Columns
-from ringfence.event import AnyEvent, Keys, Proof, Withdrawal
+from ringfence.event import AnyEvent, Proof, Withdrawal
+from ringfence.ledger.entry import Cast, Entry
 from ringfence.ledger.exhibits import BadProof, Exhibits
 from ringfence.ledger.moment import IN_FUTURE, BadDate, Moment, read_day, read_moment
 from ringfence.number import METROPOLE, InvalidNumber, Keyring, Number, Territory, parse
@@ -83,12 +84,27 @@ class BadLine(ValueError):  # noqa: N818 - what it is
 class Read(msgspec.Struct, frozen=True, gc=False):
     """What was read in a line."""
 
-    event: AnyEvent
+    entry: Entry
     undated: str = ""
     """Why its date could not be read, where it is dated on the day of the import for that."""
 
+    @property
+    def event(self) -> AnyEvent:
+        return self.entry.event
 
-class _Said(msgspec.Struct, frozen=True):
+
+class _Dated(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """When something was said, as far as this import takes it."""
+
+    at: datetime
+    on: date
+    source: str
+    words: str
+    """For the id."""
+    undated: str = ""
+
+
+class _Said(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What many lines have in common."""
 
     event: AnyEvent
@@ -137,44 +153,43 @@ class Form:
         self.purposes: set[str] = set()
         """Those that the lines read so far speak of."""
         self._said = lru_cache(maxsize=4096)(self._read_said)
+        self._dated = lru_cache(maxsize=1 << 14)(self._read_dated)
+        self._cast = lru_cache(maxsize=1 << 14)(_cast)
         self._check(columns.given)
 
     def read(self, fields: Sequence[str]) -> Read:
         """Give the sealed event that a line states. Raises `BadLine`."""
         if self._columns.spare(fields):
             raise BadLine(Fault.SPARE)
-        text, written, *rest = self._columns.cells(fields)
+        text, written, *about = self._columns.cells(fields)
         number = _read_number(text)
-        undated = ""
+        dated = self._dated(written, number.territories)
+        said = self._said(*about)
+        if said.until is not None and said.until < dated.on and not dated.undated:
+            raise BadLine(Fault.BACKWARDS, said.until.isoformat())
+        e164, purpose = number.e164, said.purpose
+        key = self._keyring.purpose(e164, purpose) if purpose else self._keyring.number(e164)
+        words = f"{self._words}\x1f{key}\x1f{dated.words}\x1f{said.words}"
+        proof = self._exhibited and self._read_proof(self._exhibited, fields, number)
+        if proof:
+            words += f"\x1f{proof.uri}\x1f{proof.sha256}"
+        name = blake2b(words.encode(), digest_size=16).hexdigest()
+        entry = self._cast(said, dated.on, dated.source).entry(name, key, dated.at)
+        if proof:
+            entry = Entry.of(msgspec.structs.replace(entry.event, proof=proof))
+        return Read(entry, dated.undated)
+
+    def _read_dated(self, text: str, territories: tuple[Territory, ...]) -> _Dated:
         try:
-            moment = self._read_moment(written, number.territories)
+            moment = self._read_moment(text, territories)
         except BadLine as error:
             if not self._kind.forbids:
                 raise
-            moment, undated = self._today(number.territories), str(error)
-        said = self._said(*rest)
-        if said.until is not None and said.until < moment.on and not undated:
-            raise BadLine(Fault.BACKWARDS, said.until.isoformat())
-        key = self._key(number.e164, said.purpose)
-        words = f"{self._words}\x1f{key}\x1f{moment.at.timestamp()}\x1f{said.words}"
-        event = said.event
-        if self._exhibited is not None:
-            proof = self._read_proof(self._exhibited, fields, number)
-            if proof is not None:
-                event = msgspec.structs.replace(event, proof=proof)
-                words += f"\x1f{proof.uri}\x1f{proof.sha256}"
-        sealed = msgspec.structs.replace(
-            event,
-            id=blake2b(words.encode(), digest_size=16).hexdigest(),
-            at=self._now if undated else min(moment.at, self._now),
-            on=moment.on,
-            source=UNDATED if undated else SOURCE if moment.timed else DAY_ONLY,
-            keys=Keys(purpose=key) if said.purpose else Keys(number=key),
-        )
-        return Read(sealed, undated)
-
-    def _key(self, e164: str, purpose: str) -> int:
-        return self._keyring.purpose(e164, purpose) if purpose else self._keyring.number(e164)
+            moment, undated = self._today(territories), str(error)
+            return _Dated(self._now, moment.on, UNDATED, str(moment.at.timestamp()), undated)
+        source = SOURCE if moment.timed else DAY_ONLY
+        at = min(moment.at, self._now)
+        return _Dated(at, moment.on, source, str(moment.at.timestamp()))
 
     def _read_moment(self, text: str, territories: tuple[Territory, ...]) -> Moment:
         try:
@@ -239,6 +254,10 @@ class Form:
             _check_purpose(given["purpose"])
         if "date" in given:
             self._read_moment(given["date"], (METROPOLE,))
+
+
+def _cast(said: _Said, on: date, source: str) -> Cast:
+    return Cast(said.event, on, source)
 
 
 def _read_number(text: str) -> Number:

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from ringfence.event import AnyEvent
+from ringfence.ledger.entry import Entry
 from ringfence.ledger.form import BadLine, Form
 from ringfence.ledger.rejects import Reject, Rejects
 from ringfence.sheet import Record, Sheet
@@ -47,8 +47,8 @@ class Sink(Protocol):
     lanes: int
     """As many calls of `send` may run at once."""
 
-    async def send(self, events: Sequence[AnyEvent]) -> Receipt:
-        """Return when the ledger holds all events or has turned them away. Raises `SinkError`."""
+    async def send(self, entries: Sequence[Entry]) -> Receipt:
+        """Return when the ledger holds all entries or has turned them away. Raises `SinkError`."""
 
 
 class Tally(msgspec.Struct):
@@ -70,8 +70,8 @@ class Tally(msgspec.Struct):
 
 class _Batch(msgspec.Struct, frozen=True):
     records: list[Record]
-    """Of the events."""
-    events: list[AnyEvent]
+    """Of the entries."""
+    entries: list[Entry]
     rejects: list[Reject]
     undated: list[tuple[int, str]]
     position: int
@@ -115,7 +115,7 @@ class Importer:
 
     def _read(self, records: Iterator[Record]) -> _Batch | None:
         good: list[Record] = []
-        events: list[AnyEvent] = []
+        entries: list[Entry] = []
         rejects: list[Reject] = []
         undated: list[tuple[int, str]] = []
         read = self._form.read
@@ -128,21 +128,21 @@ class Importer:
             except BadLine as error:
                 rejects.append(Reject(record, error.why, str(error)))
                 continue
-            events.append(line.event)
+            entries.append(line.entry)
             good.append(record)
             if line.undated:
                 undated.append((record.line, line.undated))
-        if not events and not rejects:
+        if not entries and not rejects:
             return None
-        return _Batch(good, events, rejects, undated, self._sheet.position)
+        return _Batch(good, entries, rejects, undated, self._sheet.position)
 
     async def _settle(self, batch: _Batch, lanes: anyio.Semaphore) -> None:
-        receipt = await self._sink.send(batch.events)
+        receipt = await self._sink.send(batch.entries)
         rejects = [*batch.rejects, *_turned_away(batch, receipt)]
         rejects.sort(key=lambda reject: reject.record.line)
         async with self._writing:
             await anyio.to_thread.run_sync(self._rejects.add, rejects)
-        self._tally.read += len(batch.events) + len(batch.rejects)
+        self._tally.read += len(batch.entries) + len(batch.rejects)
         self._tally.imported += receipt.stored
         self._tally.known += receipt.known
         self._tally.undated += batch.undated
@@ -154,7 +154,7 @@ class Importer:
 def _turned_away(batch: _Batch, receipt: Receipt) -> Iterator[Reject]:
     if not receipt.rejected:
         return
-    for record, event in zip(batch.records, batch.events, strict=True):
-        reason = receipt.rejected.get(event.id)
+    for record, entry in zip(batch.records, batch.entries, strict=True):
+        reason = receipt.rejected.get(entry.id)
         if reason is not None:
             yield Reject(record, "turned away by the ledger", reason)

@@ -66,7 +66,6 @@ class Moment(msgspec.Struct, frozen=True):
     """Whether a time was written, and not the day alone."""
 
 
-@lru_cache(maxsize=1 << 16)
 def read_moment(text: str, territories: tuple[Territory, ...], *, latest: bool) -> Moment:
     """Read a date, or a date and time.
 

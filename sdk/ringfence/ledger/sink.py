@@ -14,10 +14,11 @@ from typing import Self
 
 import anyio
 import anyio.to_thread
-import msgspec
 
 from ringfence.config import ConfigError, Settings
 from ringfence.event import AnyEvent
+from ringfence.ledger.bulk import Bulk
+from ringfence.ledger.entry import Entry
 from ringfence.ledger.importer import Receipt, Sink, SinkError
 from ringfence.ledger.intake import Intake, Received, Taken
 from ringfence.ledger.sequencer import Sequencer
@@ -47,7 +48,6 @@ RESEND = 5.0
 """Seconds after which an event that is still not confirmed is sent again."""
 
 _REPORT = MAX_MESSAGE - 1024  # leaves room for the sender and what is around the events
-_encode = msgspec.msgpack.Encoder().encode
 
 
 @asynccontextmanager
@@ -82,7 +82,7 @@ async def open_sink(
 class FileSink:
     """The way into the file of a ledger that is not running; the rows are not loaded for it."""
 
-    batch = 8192
+    batch = 65_536  # in large ones a page of the file is written once for more of them
     lanes = 1  # one transaction at a time; the next batch is read meanwhile
 
     def __init__(
@@ -99,6 +99,7 @@ class FileSink:
         self._principal = principal
         self._clock = clock
         self._intake = Intake(store, {principal: sequencer})
+        self._bulk = Bulk(store, sequencer, principal)
         self.texts = frozenset(config.index)
 
     @classmethod
@@ -124,19 +125,23 @@ class FileSink:
     def close(self) -> None:
         self._store.close()
 
-    async def send(self, events: Sequence[AnyEvent]) -> Receipt:
-        return await anyio.to_thread.run_sync(self._take, events)
+    async def send(self, entries: Sequence[Entry]) -> Receipt:
+        return await anyio.to_thread.run_sync(self._take, entries)
 
-    def _take(self, events: Sequence[AnyEvent]) -> Receipt:
-        received = [Received(self._principal, "", event, event.id) for event in events]
+    def _take(self, entries: Sequence[Entry]) -> Receipt:
         try:
-            taken = self._intake.take(received, self._clock())
+            receipt = self._bulk.take(entries, self._clock())
+            receipt = receipt or self._take_one_by_one([entry.event for entry in entries])
         except sqlite3.Error as error:
             msg = f"{self._store.path}: {error}; what was stored before stays, so run it again"
             raise SinkError(msg) from error
-        for batch in taken.batches:
-            self._ground.seq = self._restraint.seq = batch.log.last
-        return _receipt(events, taken, self._ground.seq)
+        self._ground.seq = self._restraint.seq = self._store.seq(self._principal)
+        return receipt
+
+    def _take_one_by_one(self, events: Sequence[AnyEvent]) -> Receipt:
+        received = [Received(self._principal, "", event, event.id) for event in events]
+        taken = self._intake.take(received, self._clock())
+        return _receipt(events, taken, self._store.seq(self._principal))
 
 
 def _receipt(events: Sequence[AnyEvent], taken: Taken, seq: int) -> Receipt:
@@ -203,14 +208,14 @@ class WireSink:
             yield self
             tasks.cancel_scope.cancel()
 
-    async def send(self, events: Sequence[AnyEvent]) -> Receipt:
+    async def send(self, entries: Sequence[Entry]) -> Receipt:
         parcel = _Parcel()
-        for event in events:
-            if event.id in self._waiting:
+        for entry in entries:
+            if entry.id in self._waiting:
                 parcel.known += 1
             else:
-                parcel.pending[event.id] = _encode(event)
-                self._waiting[event.id] = parcel
+                parcel.pending[entry.id] = entry.body
+                self._waiting[entry.id] = parcel
         self._heard = anyio.current_time()
         try:
             while parcel.pending:

@@ -11,6 +11,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,14 +22,16 @@ import numpy as np
 from ringfence.campaign import Campaign, Text
 from ringfence.event import AnyEvent, Event
 from ringfence.fold import UNKNOWN_TEXT
-from ringfence.ledger import witness
-from ringfence.ledger.sequencer import History, keys_of
+from ringfence.ledger import packing, witness
+from ringfence.ledger.checkpoints import Checkpoints
+from ringfence.ledger.packing import array, digits, places
+from ringfence.ledger.sequencer import keys_of
 from ringfence.ledger.witness import Claim, Finding
 from ringfence.row import ROW
 from ringfence.table import Table
 from ringfence.wire import MAX_MESSAGE, Config, Log, decode, encode
 
-__all__ = ["READABLE", "Batch", "Store", "StoreError", "select", "signed", "texts_of"]
+__all__ = ["READABLE", "Batch", "Run", "Store", "StoreError", "select", "signed", "texts_of"]
 
 SCHEMA = 3
 """Version 1 held no heads of chains; version 2 did not say which gates told of a chain."""
@@ -60,9 +63,42 @@ READABLE = (*_ADDED, SCHEMA)
 
 _event_encoder = msgspec.msgpack.Encoder()
 _event_decoder = msgspec.msgpack.Decoder(AnyEvent)
+_known = msgspec.json.Decoder(list[tuple[str, int, str]])
+_told = msgspec.json.Decoder(list[tuple[int, str]])
 _SIGN = 1 << 63
 _CHUNK = 50_000
-_MAX_VARIABLES = 30_000  # SQLite takes 32 766 in one statement
+_LOG_PAGES = 16_384
+"""Of the log, 64 MiB, at which a commit waits for a checkpoint: where commits leave no time for
+those of `Checkpoints` to end, the log would grow for ever."""
+
+# Each is one step, whatever it is given: see `packing`. What is asked for or written comes in
+# order, so that what lies side by side in the file is found together. `CROSS JOIN` has SQLite look
+# each of the values up; by itself it may read all events of a principal instead.
+_KNOWN = """
+SELECT json_group_array(json_array(event.id, seq, hex(body)))
+FROM json_each(?2) AS asked CROSS JOIN event ON principal = ?1 AND event.id = asked.value
+"""
+_HISTORY = """
+SELECT json_group_array(json_array(filed.key, hex(body)))
+FROM json_each(?2) AS asked CROSS JOIN filed ON principal = ?1 AND filed.key = asked.value
+CROSS JOIN event USING (principal, seq)
+"""
+_INTO_EVENT = f"""
+INSERT INTO event SELECT ?1, ?2 + seq, id, {packing.blob("?5", "place")}
+FROM (SELECT key AS seq, value AS id, {packing.number("?4")} AS place FROM json_each(?3))
+"""  # noqa: S608 - of literals
+_INTO_FILED = """
+INSERT INTO filed SELECT ?1, value, ?2 + key FROM json_each(?3)
+WHERE value IS NOT NULL ORDER BY value
+"""
+_INTO_ROWS = f"""
+INSERT OR REPLACE INTO {{}}
+SELECT ?1, value, substr(?3, 1 + {ROW} * key, {ROW}) FROM json_each(?2)
+"""  # noqa: S608 - likewise
+_INTO_LOG = f"""
+INSERT INTO log SELECT ?1, last, {packing.blob("?4", "place")}
+FROM (SELECT value AS last, {packing.number("?3")} AS place FROM json_each(?2))
+"""  # noqa: S608 - likewise
 
 
 class StoreError(Exception):
@@ -77,6 +113,17 @@ class Batch(msgspec.Struct, frozen=True):
     events: Sequence[Event]
 
 
+class Run(msgspec.Struct, frozen=True):
+    """Changes of one principal that follow each other, ready to be stored."""
+
+    principal: str
+    logs: Sequence[Log]
+    bodies: Sequence[bytes]
+    """The events of the logs, encoded."""
+    keys: Sequence[Sequence[int | None]]
+    """The key of each event, and the second keys of those that have two; None for the others."""
+
+
 class Store:
     """One ledger's file. Only one process may have it open.
 
@@ -89,6 +136,8 @@ class Store:
         with ExitStack() as failed:
             self._lock = _lock(path.with_name(path.name + ".lock"))
             failed.callback(os.close, self._lock)
+            self._checkpoints = Checkpoints(path)
+            failed.callback(self._checkpoints.close)
             try:
                 self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
                 failed.callback(self._db.close)
@@ -111,6 +160,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
+        self._checkpoints.close()
         self._db.close()
         os.close(self._lock)
 
@@ -126,6 +176,7 @@ class Store:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA cache_size=-262144")
+        db.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
         if version != SCHEMA:
             with self.transaction():
                 for table in _ADDED.get(version, _TABLES).split(";"):
@@ -142,6 +193,7 @@ class Store:
         try:
             yield
             self._db.execute("COMMIT")
+            self._checkpoints.due()
         finally:
             if self._db.in_transaction:  # some errors have rolled it back already
                 self._db.execute("ROLLBACK")
@@ -258,22 +310,21 @@ class Store:
 
     def known(self, principal: str, ids: Iterable[str]) -> dict[str, tuple[int, Event]]:
         """Give those of these events that are stored, and the change at which each was."""
-        asked = "SELECT id, seq, body FROM event WHERE principal = ? AND id IN"
+        ((found,),) = self._db.execute(_KNOWN, (self._ids[principal], array(sorted(ids))))
         return {
-            name: (int(seq), _event_decoder.decode(body))
-            for name, seq, body in select(self._db, asked, self._ids[principal], list(ids))
+            name: (seq, _event_decoder.decode(bytes.fromhex(body)))
+            for name, seq, body in _known.decode(found)
         }
 
-    def history(self, principal: str, keys: Iterable[int]) -> History:
+    def history(self, principal: str, keys: Iterable[int]) -> dict[int, list[Event]]:
         """Give all events filed under these keys."""
-        asked = (
-            "SELECT filed.key, event.body FROM filed JOIN event USING (principal, seq)"
-            " WHERE filed.principal = ? AND filed.key IN"
-        )
+        wanted = sorted(map(signed, keys))
+        ((found,),) = self._db.execute(_HISTORY, (self._ids[principal], array(wanted)))
         told: dict[int, list[Event]] = defaultdict(list)
-        wanted = [signed(key) for key in keys]
-        for key, body in select(self._db, asked, self._ids[principal], wanted):
-            told[key if key >= 0 else key + 2 * _SIGN].append(_event_decoder.decode(body))
+        for key, body in _told.decode(found):
+            told[key if key >= 0 else key + 2 * _SIGN].append(
+                _event_decoder.decode(bytes.fromhex(body))
+            )
         return told
 
     def log(self, principal: str, first: int, last: int) -> Iterator[Log]:
@@ -317,8 +368,8 @@ class Store:
 
     def write(self, batches: Iterable[Batch]) -> None:
         """Write batches within the caller's transaction."""
-        for batch in batches:
-            self._write(batch)
+        for run in _runs(batches):
+            self.write_run(run)
 
     def hear(self, claim: Claim) -> Finding:
         """Hold a head of a chain, within the caller's transaction."""
@@ -330,34 +381,69 @@ class Store:
             "DELETE FROM log WHERE principal = ? AND last < ?", (self._ids[principal], before)
         )
 
-    def _write(self, batch: Batch) -> None:
-        number, log = self._ids[batch.principal], batch.log
-        numbered = list(enumerate(batch.events, start=log.first))
-        self._db.executemany(
-            "INSERT INTO event VALUES (?, ?, ?, ?)",
-            [(number, seq, event.id, _event_encoder.encode(event)) for seq, event in numbered],
+    def write_run(self, run: Run) -> None:
+        """Write changes within the caller's transaction."""
+        number, logs = self._ids[run.principal], run.logs
+        ids = [name for log in logs for name in log.ids]
+        if len(ids) != len(run.bodies):
+            msg = f"{len(ids)} changes of {run.principal} for {len(run.bodies)} events"
+            raise ValueError(msg)
+        self._db.execute(
+            _INTO_EVENT,
+            (number, logs[0].first, array(ids), digits(places(run.bodies)), b"".join(run.bodies)),
         )
-        self._db.executemany(
-            "INSERT INTO filed VALUES (?, ?, ?)",
-            [(number, signed(key), seq) for seq, event in numbered for key in keys_of(event)],
-        )
-        for kind, rows in (("ground", log.ground), ("restraint", log.restraint)):
-            self._db.executemany(
-                f"INSERT OR REPLACE INTO {kind} VALUES (?, ?, ?)",  # noqa: S608 - a literal
-                [(number, key, row) for key, row in _split(rows)],
-            )
-        self._db.execute("INSERT INTO log VALUES (?, ?, ?)", (number, log.last, encode(log)))
-        self._db.execute("UPDATE principal SET seq = ? WHERE id = ?", (log.last, number))
+        for keys in run.keys:
+            filed = array([None if key is None else signed(key) for key in keys])
+            self._db.execute(_INTO_FILED, (number, logs[0].first, filed))
+        self._write_rows(number, "ground", b"".join(log.ground for log in logs))
+        self._write_rows(number, "restraint", b"".join(log.restraint for log in logs))
+        bodies, last = [encode(log) for log in logs], [log.last for log in logs]
+        self._db.execute(_INTO_LOG, (number, array(last), digits(places(bodies)), b"".join(bodies)))
+        self._db.execute("UPDATE principal SET seq = ? WHERE id = ?", (last[-1], number))
+
+    def _write_rows(self, number: int, kind: str, rows: bytes) -> None:
+        """Write rows, in the order of their keys; of one key the last holds."""
+        if not rows:
+            return
+        words = np.frombuffer(rows, np.dtype("<i8")).reshape(-1, ROW // 8)
+        words = words[np.argsort(words[:, 0], kind="stable")]
+        asked = _INTO_ROWS.format(kind)
+        self._db.execute(asked, (number, array(words[:, 0].tolist()), words.tobytes()))
+
+
+def _runs(batches: Iterable[Batch]) -> Iterator[Run]:
+    """Give batches of one principal that follow each other together."""
+    some: list[Batch] = []
+    for batch in batches:
+        if some and not _follows(batch, some[-1]):
+            yield _run(some)
+            some = []
+        some.append(batch)
+    if some:
+        yield _run(some)
+
+
+def _follows(batch: Batch, before: Batch) -> bool:
+    follows = before.principal, before.log.last + 1
+    return follows == (batch.principal, batch.log.first)
+
+
+def _run(batches: Sequence[Batch]) -> Run:
+    events = [event for batch in batches for event in batch.events]
+    return Run(
+        batches[0].principal,
+        [batch.log for batch in batches],
+        [_event_encoder.encode(event) for event in events],
+        [*zip_longest(*map(keys_of, events))],
+    )
 
 
 def select(
     db: sqlite3.Connection, asked: str, principal: int, values: Sequence[str | int]
 ) -> Iterator[tuple[Any, ...]]:  # a row of SQLite's
-    """Ask for many values, as many at once as SQLite takes."""
-    for start in range(0, len(values), _MAX_VARIABLES):
-        some = values[start : start + _MAX_VARIABLES]
-        marks = ",".join("?" * len(some))
-        yield from db.execute(f"{asked} ({marks})", (principal, *some))
+    """Ask for many values at once."""
+    asked = f"{asked} (SELECT value FROM json_each(?))"  # noqa: S608 - of literals
+    yield from db.execute(asked, (principal, array(values)))
 
 
 def texts_of(db: sqlite3.Connection, principal: int) -> dict[str, tuple[int, bytes]]:
@@ -386,12 +472,6 @@ def _canonical(value: object) -> bytes:
 def signed(key: int) -> int:
     """SQLite's integers have a sign, keys have none."""
     return key if key < _SIGN else key - 2 * _SIGN
-
-
-def _split(rows: bytes) -> Iterator[tuple[int, bytes]]:
-    keys = np.frombuffer(rows, np.dtype("<i8"))[:: ROW // 8].tolist()
-    for at, key in enumerate(keys):
-        yield key, rows[at * ROW : (at + 1) * ROW]
 
 
 def _number(db: sqlite3.Connection, asked: str, *values: str | int) -> int:
