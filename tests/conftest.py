@@ -32,9 +32,10 @@ def blockbuster() -> Iterator[BlockBuster]:
     # process loses nothing; what waits for the disk is caught there as everywhere.
     watch.functions["os.write"].can_block_in("ringfence/journal.py", "_write")
     # A table that was loaded, or has grown, takes its place by a rename: that waits for no disk.
-    for place in ("move", "_build"):
-        watch.functions["os.replace"].can_block_in("ringfence/table.py", place)
-    watch.functions["os.unlink"].can_block_in("ringfence/table.py", "_new_file")  # likewise
+    for name in ("link", "replace", "stat", "unlink"):
+        watch.functions[f"os.{name}"].can_block_in("ringfence/slots.py", {"retire", "take_place"})
+    watch.functions["os.unlink"].can_block_in("ringfence/slots.py", "_new_file")  # likewise
+    watch.functions["os.unlink"].can_block_in("ringfence/table.py", "discard")  # likewise
     watch.activate()
     try:
         yield watch

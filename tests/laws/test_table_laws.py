@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from struct import iter_unpack, pack
 from tempfile import TemporaryDirectory
@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence import table as module
+from ringfence import slots as slots_module
+from ringfence import table as table_module
 from ringfence.table import Table, row_hash
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ Row = tuple[int, int, int]
 Model = dict[int, Facts]
 
 ONES = (1 << 64) - 1
+MODULES = table_module, slots_module
 
 # Keys that share a home, keys that crowd at either end, and keys as they should be.
 keys = st.one_of(
@@ -45,6 +47,9 @@ sizes = st.fixed_dictionaries(
         "LEAST": st.sampled_from([4, 64]),
         "SPARE": st.sampled_from([1, 1024]),
         "RUN": st.sampled_from([3, 1024]),
+        "LARGE": st.sampled_from([1, 1 << 15]),  # it grows a stretch at a time, or at once
+        "STRETCH": st.sampled_from([1, 4096]),
+        "PACE": st.sampled_from([1, 20]),
     }
 )
 
@@ -52,8 +57,9 @@ sizes = st.fixed_dictionaries(
 @contextmanager
 def limits(sizes: dict[str, int]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for name, size in sizes.items():
-            patch.setattr(module, name, size)
+        for module, (name, size) in product(MODULES, sizes.items()):
+            if hasattr(module, name):
+                patch.setattr(module, name, size)
         yield
 
 
@@ -163,10 +169,11 @@ def test_integers_and_arrays_hash_alike(rows: list[Row], salt: int) -> None:
 
 @contextmanager
 def copied_at_each_line(path: Path, copies: dict[bytes, None]) -> Iterator[None]:
-    """Note what *path* holds before each line that the module executes."""
+    """Note what *path* holds before each line that the modules execute."""
+    files = {module.__file__ for module in MODULES}
 
     def traced(frame: FrameType, event: str, _: object) -> "TraceFunction | None":
-        if frame.f_code.co_filename != module.__file__:
+        if frame.f_code.co_filename not in files:
             return None
         if event == "line":
             copies[path.read_bytes()] = None

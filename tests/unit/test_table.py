@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 from ringfence.row import RESTRAINT
-from ringfence.table import ROW, Table, TableError, _anonymous, _new_file, row_hash
+from ringfence.slots import Slots, _anonymous, _new_file
+from ringfence.table import ROW, Table, TableError, row_hash
 
 ONES = (1 << 64) - 1
 
@@ -333,6 +335,107 @@ def test_a_forked_child_does_not_write_in_its_parents_table(table: Table) -> Non
     os.waitpid(child, 0)
 
     assert table.get(7) == (1, 1)
+
+
+@pytest.fixture
+def large(path: Path) -> Iterator[Table]:
+    """A table that is about to grow, a stretch at a time."""
+    with closing(Table.create(path, rows=60_000)) as table:
+        table.upsert(random_rows(int(table.slots * 0.79)))
+        yield table
+
+
+def test_a_large_table_grows_while_it_is_used(large: Table, path: Path) -> None:
+    slots, count = large.slots, len(large)
+    large.epoch, large.seq = ONES, 12
+    more = random_rows(4000, seed=2)
+    sizes = []
+    for start in range(0, len(more), 100):
+        large.upsert(more[start : start + 100])
+        large.upsert(packed((int(more[0, 0]), start, 1)))  # of a key that may have been moved
+        sizes.append(large.slots)
+
+    assert sizes[0] == sizes[5] == slots
+    assert sizes[-1] > slots
+    assert (len(large), large.epoch, large.seq) == (count + 4000, ONES, 12)
+    assert large.get(int(more[0, 0])) == (3900, 1)
+    rows = list(iter_unpack("<QQQ", b"".join(large.rows())))
+    assert large.digest == sum(row_hash(*row) for row in rows) & ONES
+    assert all(large.get(key) == (low, high) for key, low, high in rows)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_large_table_is_done_with_growing_before_it_is_full(
+    large: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the batches; else it would have to grow at once."""
+    monkeypatch.setattr(large, "_build", None)
+    slots, rows = large.slots, random_rows(5000, seed=3)
+
+    for start in range(0, len(rows), 1000):
+        large.upsert(rows[start : start + 1000])
+
+    assert large.slots > slots
+
+
+@pytest.mark.parametrize("end", ["close", "kill"])
+def test_a_growth_that_did_not_come_to_its_end_leaves_nothing_behind(
+    large: Table, path: Path, end: str
+) -> None:
+    rows = random_rows(200, seed=2)
+    large.upsert(rows)
+    left = path.with_name("a.table.larger")
+    data = left.read_bytes()
+    digest = large.digest
+
+    large.close()
+    assert not left.exists()
+    if end == "kill":
+        left.write_bytes(data)
+
+    with closing(Table.open(path)) as table:
+        assert table.digest == digest
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_table_without_space_to_grow_ahead_goes_on_until_it_is_full(
+    large: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def full(*how: object) -> None:
+        tried.append(how)
+        msg = "no space"
+        raise TableError(msg)
+
+    slots, rows = large.slots, random_rows(10_000, seed=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Slots, "make", full)
+        large.upsert(rows[:2000])
+        large.upsert(rows[2000:3000])
+        assert len(tried) == 1
+        with pytest.raises(TableError, match="no space"):
+            large.upsert(rows)
+    assert large.slots == slots
+
+    large.upsert(rows)
+
+    assert all(large.get(key) == (low, high) for key, low, high in rows.tolist())
+
+
+def test_a_larger_file_is_made_in_a_thread(path: Path) -> None:
+    with (
+        ThreadPoolExecutor(1) as thread,
+        closing(Table.create(path, rows=60_000, aside=thread.submit)) as table,
+    ):
+        slots, rows = table.slots, random_rows(66_000)
+        table.upsert(rows[:64_000])
+        thread.submit(lambda: None).result()
+        for start in range(64_000, len(rows), 100):
+            table.upsert(rows[start : start + 100])
+
+        assert table.slots > slots
+        assert all(table.get(key) == (low, high) for key, low, high in rows.tolist())
 
 
 def test_the_owners_words_survive_growth_and_restart(path: Path) -> None:
