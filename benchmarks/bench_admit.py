@@ -1,4 +1,4 @@
-"""What does `admit` wait for: with each durability, alone, and with fifty callers at once?
+"""What does `admit` wait for: with each durability, asking the ledger, with fifty at once?
 
 A gate on a real broker, and a ledger in its own process that confirms what the gate reports. Run:
 `python -m benchmarks.bench_admit`.
@@ -7,10 +7,11 @@ A gate on a real broker, and a ledger in its own process that confirms what the 
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from itertools import islice
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -35,12 +36,24 @@ from ringfence import Call, Gate, Outcome
 ROWS, QUICK_ROWS = 1_000_000, 60_000
 ROUNDS = 3
 CALLERS = 50
-DURABILITIES: tuple[Durability, ...] = ("process", "fsync")
-Cell: TypeAlias = tuple[Durability, int]
+Way: TypeAlias = Literal["process", "fsync", "confirmed"]
+WAYS: dict[Way, tuple[Durability, int]] = {
+    "process": ("process", 0),
+    "fsync": ("fsync", 0),
+    "confirmed": ("process", 4),
+}
+"""Durability, and the margin of attempts with which the ledger is asked: 0 is never, 4 always."""
+Cell: TypeAlias = tuple[Way, int]
 
-CALLS: dict[Cell, int] = {("process", 1): 5_000, ("process", CALLERS): 5_000, ("fsync", 1): 500,
-         ("fsync", CALLERS): 5_000}  # fmt: skip
-"""In a round, by durability and callers."""
+CALLS: dict[Cell, int] = {
+    ("process", 1): 5_000,
+    ("process", CALLERS): 5_000,
+    ("fsync", 1): 500,
+    ("fsync", CALLERS): 5_000,
+    ("confirmed", 1): 500,
+    ("confirmed", CALLERS): 2_000,
+}
+"""In a round, by way and callers; all rounds together have as many numbers as there are."""
 
 METHOD = """\
 {rows} ground rows; {kind} on loopback, and a ledger in a process of its own that stores and
@@ -49,7 +62,9 @@ with fifty at once the time of one call holds its wait for the others. The ways 
 by round.
 
 `process` waits for the operating system. `fsync` waits for the disk, for outbox and evidence at
-once; one fsync serves all who wait.
+once; one fsync serves all who wait. Both answer by themselves (`margin = 0`). `confirmed` waits as
+`process` does, and for the ledger's word that the attempt is stored, with fsync, and is not one too
+many (`margin = 4`, the default).
 """
 
 
@@ -94,16 +109,19 @@ async def _measured(rows: int, rounds: int, share: int) -> tuple[str, Nanos, dic
     cells = {cell: Cells() for cell in CALLS}
     calls = iter([world.call(number) for number in world.shuffled()])
     async with system(rows) as rig:
-        for durability in DURABILITIES:
-            rig.fill(durability, rows)
+        for way in WAYS:
+            rig.fill(way, rows)
         disk = _fsyncs(rig.folder / "probe", 500 // share)
-        async with rig.gate("process") as process, rig.gate("fsync", "fsync") as fsync:
-            gates: dict[Durability, Gate] = {"process": process, "fsync": fsync}
+        async with AsyncExitStack() as stack:
+            gates = {
+                way: await stack.enter_async_context(rig.gate(way, durability, margin=margin))
+                for way, (durability, margin) in WAYS.items()
+            }
             frozen()
             for _ in range(rounds):
-                for (durability, callers), each in CALLS.items():
+                for (way, callers), each in CALLS.items():
                     some = islice(calls, each // share)
-                    await cells[durability, callers].round(gates[durability], some, callers)
+                    await cells[way, callers].round(gates[way], some, callers)
         return rig.kind, disk, cells
 
 
@@ -123,7 +141,7 @@ def measure(scale: Scale) -> Result:
     kind, disk, cells = asyncio.run(_measured(rows, rounds, scale.pick(1, 10)))
     result = Result(
         "admit",
-        "What does `admit` wait for: with each durability, alone, and with fifty callers at once?",
+        "What does `admit` wait for: with each durability, asking the ledger, with fifty at once?",
         METHOD.format(rows=whole(rows), kind=kind),
     )
     spreads = {
@@ -139,15 +157,15 @@ def measure(scale: Scale) -> Result:
             [
                 ["append of 300 bytes and fsync", *spread_row("", Spread.of([disk]))[1:], ""],
                 *(
-                    [*spread_row(f"{what}, {durability}, {names[callers]}", spread), rate]
-                    for (what, (durability, callers)), spread in spreads.items()
-                    for rate in [_rate(cells[durability, callers]) if what == "admit" else ""]
+                    [*spread_row(f"{what}, {way}, {names[callers]}", spread), rate]
+                    for (what, (way, callers)), spread in spreads.items()
+                    for rate in [_rate(cells[way, callers]) if what == "admit" else ""]
                 ),
             ],
         )
     ]
-    for (what, (durability, callers)), spread in spreads.items():
-        result.figures += figures_of(f"system/{what}/{durability}/{callers}", spread)
+    for (what, (way, callers)), spread in spreads.items():
+        result.figures += figures_of(f"system/{what}/{way}/{callers}", spread)
     return result
 
 

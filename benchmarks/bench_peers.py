@@ -132,7 +132,7 @@ async def _rounds(field: Field, rows: int, rounds: int, each: int) -> dict[str, 
             some = asked[start : start + each]
             calls = [world.call(one) for one in some]
             rig.tell()
-            number.parse.cache_clear()
+            number._parsed.cache_clear()
             chill()
             times[OURS].append(timed(rig.gate.check, calls))
             for name, entrant in field.entrants.items():

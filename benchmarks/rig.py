@@ -95,9 +95,11 @@ class System:
         return shifted(self.now)
 
     @asynccontextmanager
-    async def gate(self, name: str, durability: Durability = "process") -> AsyncIterator[Gate]:
+    async def gate(
+        self, name: str, durability: Durability = "process", *, margin: int = 0
+    ) -> AsyncIterator[Gate]:
         """Open a gate in this process, and wait until it is ready."""
-        given = world.settings(self.folder, self.broker, name, durability)
+        given = world.settings(self.folder, self.broker, name, durability, margin=margin)
         async with Gate(given, clock=self.clock) as gate:
             await until_ready(gate)
             yield gate

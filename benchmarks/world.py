@@ -14,7 +14,13 @@ import numpy.typing as npt
 
 from ringfence import Call
 from ringfence.campaign import MENTIONS, Campaign, Channel, DialMode, Text
-from ringfence.config import GateSettings, LedgerSettings, PrincipalSettings, Settings
+from ringfence.config import (
+    AttemptSettings,
+    GateSettings,
+    LedgerSettings,
+    PrincipalSettings,
+    Settings,
+)
 from ringfence.link import Broker
 from ringfence.number import Keyring
 from ringfence.row import Ground, Restraint, day_of
@@ -155,13 +161,28 @@ def fill(folder: Path, rows: int) -> tuple[Table, Table]:
 
 
 def settings(
-    folder: Path, broker: Broker, gate: str = "bench", durability: Durability = "process"
+    folder: Path,
+    broker: Broker,
+    gate: str = "bench",
+    durability: Durability = "process",
+    *,
+    margin: int = 0,
+    share: bool = False,
 ) -> Settings:
-    """Give the configuration of a gate, which is the ledger's too."""
+    """Give the configuration of a gate, which is the ledger's too.
+
+    With a *margin* the gate asks the ledger before a call; else it answers by itself. Gates of one
+    name that *share* are processes of one machine.
+    """
     return Settings(
         broker=broker,
         gate=GateSettings(
-            id=gate, data=folder / gate, principals=[PRINCIPAL], durability=durability
+            id=gate,
+            data=folder / gate,
+            principals=[PRINCIPAL],
+            share=share,
+            durability=durability,
+            attempts=AttemptSettings(margin=margin, wait=30.0),
         ),
         ledger=LedgerSettings(database=folder / "ledger.sqlite"),
         principals={PRINCIPAL: PrincipalSettings(secret=SECRET.hex(), texts={TEXT_NAME: TEXT})},

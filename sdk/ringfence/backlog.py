@@ -1,10 +1,11 @@
 """Batches of changes that wait for one before them. Their restraints are shown all the same."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from ringfence.row import ROW
+from ringfence.row import ROW, Facts
 from ringfence.wire import Log
 
 __all__ = ["MAX_EARLY", "MAX_WAITING", "Backlog"]
@@ -29,7 +30,10 @@ class Backlog:
         self.newest = 0
         """The last change heard of, also in what had to be dropped."""
         self._logs: dict[int, Log] = {}
-        self._early: dict[int, tuple[int, int, int]] = {}
+        self.early: dict[int, Facts] = {}
+        """The facts that the latest batch held tells of a key."""
+        self._told: dict[int, int] = {}
+        """The first change of that batch."""
 
     def __len__(self) -> int:
         return len(self._logs)
@@ -45,14 +49,10 @@ class Backlog:
         if len(self._logs) > MAX_WAITING:
             del self._logs[max(self._logs)]
         for key, low, high in _rows(log.restraint):
-            known = self._early.get(key)
-            if known[0] <= log.first if known else len(self._early) < MAX_EARLY:
-                self._early[key] = log.first, low, high
-
-    def early(self, key: int) -> tuple[int, int] | None:
-        """Give the facts that the latest batch held tells of a key; None if none does."""
-        found = self._early.get(key)
-        return None if found is None else found[1:]
+            told = self._told.get(key)
+            if len(self._told) < MAX_EARLY if told is None else told <= log.first:
+                self._told[key] = log.first
+                self.early[key] = low, high
 
     def after(self, seq: int) -> Iterator[Log]:
         """Take what follows change *seq* without a gap, as much as one turn may apply."""
@@ -67,16 +67,17 @@ class Backlog:
     def applied(self, log: Log) -> None:
         """Show early no longer what the tables show by now."""
         if not self._logs:
-            self._early.clear()
-        for key, _, _ in _rows(log.restraint) if self._early else ():
-            known = self._early.get(key)
-            if known and known[0] <= log.first:
-                del self._early[key]
+            self.early.clear()
+            self._told.clear()
+        for key, _, _ in _rows(log.restraint) if self._told else ():
+            if self._told.get(key, math.inf) <= log.first:
+                del self._told[key], self.early[key]
 
     def forget(self, seq: int) -> None:
         """Drop all that tables show which stand at change *seq*."""
         self._logs = {first: log for first, log in self._logs.items() if first > seq}
-        self._early = {key: row for key, row in self._early.items() if row[0] > seq}
+        self._told = {key: first for key, first in self._told.items() if first > seq}
+        self.early = {key: self.early[key] for key in self._told}
 
 
 def _rows(rows: bytes) -> list[list[int]]:

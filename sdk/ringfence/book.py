@@ -1,6 +1,7 @@
 """One principal as a gate serves it: keys, tables, campaigns, and the calls under way."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -9,25 +10,30 @@ import numpy as np
 
 from ringfence.call import Call
 from ringfence.campaign import sound_texts
+from ringfence.claims import Claims
 from ringfence.event import Event
+from ringfence.follower import Follower
 from ringfence.link import Message
 from ringfence.number import Keyring, tail
-from ringfence.replica import Effect, Now, Replica
+from ringfence.replica import Confirmed, Effect, Now, Replica
 from ringfence.row import NO_FACTS, OBJECTED, RESTRAINT, ROW, Facts, day_of
 from ringfence.rules.rulebook import Terms
 from ringfence.watch import Watches
-from ringfence.wire import Config, Head, Log, Range, Snapshot, decode, decode_reply
+from ringfence.wire import Exhausted, Log, Range, decode, decode_reply
 
-__all__ = ["NOTHING", "TOPICS", "Book", "News", "Plan", "Read"]
+__all__ = ["FOLLOWED", "NOTHING", "TOPICS", "Book", "News", "Plan", "Read"]
 
 TOPICS = ("head", "log", "snapshot", "config")
-"""What a gate listens to, beside the replies to itself."""
+"""What is listened to for tables that are kept in step, beside the replies to the gate itself."""
+
+FOLLOWED = ("log",)
+"""Likewise, where another process of the machine keeps them in step."""
 
 RECENT = timedelta(days=2)
 """A refusal older than this is no news."""
 
 
-class Read(NamedTuple):
+class Read(msgspec.Struct, frozen=True, gc=False):
     """What was looked up for a call: keys, 0 where there is none, and their rows."""
 
     number: int
@@ -75,11 +81,12 @@ class News(NamedTuple):
 class Book:
     """What a gate has of one principal."""
 
-    def __init__(self, name: str, keyring: Keyring, replica: Replica) -> None:
+    def __init__(self, name: str, keyring: Keyring, replica: Replica | Follower) -> None:
         self.name = name
         self.keyring = keyring
         self.replica = replica
         self.watches = Watches()
+        self.claims = Claims()
         self._shown = -1, 0
         self._refused = False
         self._grounds: set[int] = set()
@@ -103,31 +110,56 @@ class Book:
         """Hand a message to the replica. Raises `WireError`, `TableError`."""
         replica, payload = self.replica, message.payload
         match what:
-            case "head":
-                return replica.receive_head(decode(payload, Head), now, retained=message.retained)
             case "log":
                 log = decode(payload, Log)
+                self.claims.hear_log(log, replica.epoch)
                 effects = replica.receive_log(log, now)
                 self._heard(log, now)
                 return effects
-            case "snapshot":
-                return replica.receive_snapshot(decode(payload, Snapshot), now)
             case "reply":
                 reply = decode_reply(payload)
+                self.claims.hear_reply(reply, replica.epoch)
                 effects = replica.receive_reply(reply, now)
                 if isinstance(reply, Range):
                     self._heard(reply.log, now)
+                if isinstance(reply, Exhausted):
+                    self.hide(reply.id)
+                    effects.append(Confirmed([reply.id]))  # it need not be sent again
                 return effects
-            case "config":
-                replica.receive_config(decode(payload, Config))
+            case _ if isinstance(replica, Replica):
+                return replica.hear(what, payload, now, retained=message.retained)
         return []
 
+    @property
+    def shared(self) -> bool:
+        """Whether other gates of the machine answer from the same tables."""
+        return isinstance(self.replica, Follower)
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Be the only gate of the machine that reserves attempts, and know of those of all others.
+
+        Raises `BulletinError` where that does not come about, in milliseconds.
+        """
+        replica = self.replica
+        return replica.turn() if isinstance(replica, Follower) else nullcontext()
+
     def show(self, event: Event) -> None:
-        """Let an own event count at once, for calls under way too."""
+        """Let an own event count at once, for calls under way too.
+
+        Within a `turn` it raises `BulletinError` where the other gates cannot be told.
+        """
         self.replica.show(event)
+        self.look_at(event)
+
+    def look_at(self, event: Event) -> None:
+        """Let calls under way look at what a sealed event tells."""
         if self.watches and event.keys is not None:
             keys = (event.keys.number, event.keys.purpose, event.keys.consumer)
             self.watches.look_at(key for key in keys if key is not None)
+
+    def hide(self, name: str) -> None:
+        """Let an own attempt count no longer: it was not taken, and no call is placed on it."""
+        self.replica.hide(name)
 
     def _heard(self, log: Log, now: Now) -> None:
         """Note what a batch tells of refusals, and let calls under way look at what it tells."""

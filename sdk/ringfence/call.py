@@ -84,7 +84,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
         Nowhere for a number outside the French plan: no address makes it one of the rulebook's.
         """
-        if not number.territories or (self.zone is None and self.department is None):
+        if (self.zone is None and self.department is None) or not number.territories:
             return number.territories
         said: tuple[Territory, ...] = (
             () if self.department is None else (DEPARTMENTS[self.department],)

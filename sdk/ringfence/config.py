@@ -12,6 +12,7 @@ from ringfence.replica import Patience
 from ringfence.rules.rulebook import Interpretation
 
 __all__ = [
+    "AttemptSettings",
     "ConfigError",
     "EvidenceSettings",
     "GateSettings",
@@ -40,6 +41,16 @@ class EvidenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     same consent. The proof must be kept three years (C. conso. R223-2)."""
 
 
+class AttemptSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[gate.attempts]`: when the ledger is asked whether one more is left."""
+
+    margin: Annotated[int, msgspec.Meta(ge=0, le=4)] = 4
+    """With so many attempts left, or fewer, the ledger is asked before the call. Only with 4, which
+    is always, can gates in several places never make one too many; 0 is never."""
+    wait: Annotated[float, msgspec.Meta(gt=0, le=30)] = 1.0
+    """Seconds for the ledger's word, before the call is deferred; less than dialers wait for us."""
+
+
 class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[gate]`."""
 
@@ -48,10 +59,14 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     data: Path
     """Folder for the outbox and the tables; relative to the configuration file."""
     principals: Annotated[list[Name], msgspec.Meta(min_length=1)]
+    share: bool = False
+    """Whether the processes that are given this table on one machine share tables: one keeps them
+    in step, all read them. Each takes a place in `data` and a number behind its `id`."""
     interpretation: Interpretation = Interpretation.CONSERVATIVE
     durability: Literal["process", "fsync"] = "process"
     """What `admit` waits for: `process` survives a killed process, `fsync` a power cut."""
     patience: Patience = Patience()
+    attempts: AttemptSettings = AttemptSettings()
     evidence: EvidenceSettings = EvidenceSettings()
 
 

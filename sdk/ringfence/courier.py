@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from ringfence.event import AnyEvent, Event
+from ringfence.event import AnyEvent, Attempt, Event
 from ringfence.flush import Flush
 from ringfence.link import AnyLink, LinkDown
 from ringfence.outbox import Entry, Outbox, OutboxError
@@ -54,9 +54,16 @@ class Courier:
         self._wake = anyio.Event()
         self.flush = Flush(self._sync, OutboxError)
         self.writable = True
+        self.linked = False
+        """Whether there is a link to send on, as far as is known."""
+
+    def keep(self, gate: str, path: Path) -> None:
+        """Be the courier of *gate*, whose outbox is at *path*; before it is opened."""
+        self._gate, self._path = gate, path
 
     def begin(self) -> None:
         """Make it ready to run in the event loop that is about to use it."""
+        self.linked = False
         self._sent.clear()
         self._wake = anyio.Event()
         self.flush.begin()
@@ -188,6 +195,17 @@ class Courier:
             self._rejected.discard(name)
         self._wake.set()
 
+    def withdraw(self, name: str) -> None:
+        """Send this event no longer: what was told of it since says all that matters.
+
+        It may have been sent, and a killed process may send it again.
+        """
+        outbox = self._open_outbox()
+        outbox.confirm([name])
+        self._unwritten.pop(name, None)
+        self._sent.pop(name, None)
+        self._rejected.discard(name)
+
     def reject(self, name: str, reason: str) -> None:
         """The ledger will not take this event; it stays in the outbox for a person to look at."""
         if name in self._open_outbox():
@@ -217,8 +235,12 @@ class Courier:
 
     def link_is_up(self) -> None:
         """Send everything again: what was under way when the link broke may be lost."""
+        self.linked = True
         self._sent.clear()
         self._wake.set()
+
+    def link_is_down(self) -> None:
+        self.linked = False
 
     async def carry(self, link: AnyLink) -> None:
         """Run beside the gate: send questions and events, and again what is not confirmed."""
@@ -287,4 +309,6 @@ def _tells(entry: Entry, principal: str, event: Event) -> bool:
     """Whether an entry tells of an event, of whatever instant: who tells again may not say when."""
     told = _decoder.decode(entry.payload)
     again = msgspec.structs.replace(event, at=told.at, on=told.on)
+    if isinstance(again, Attempt) and isinstance(told, Attempt):  # likewise, under which cap
+        again = msgspec.structs.replace(again, cap=told.cap)
     return (entry.principal, told) == (principal, again)

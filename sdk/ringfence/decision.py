@@ -30,6 +30,7 @@ class Reason(StrEnum):
     CLOCK_SKEW = "clock_skew"
     FORKED = "forked"
     EVIDENCE_UNAVAILABLE = "evidence_unavailable"
+    ATTEMPT_UNCONFIRMED = "attempt_unconfirmed"
     SECTOR_BANNED = "sector_banned"
     OBJECTED = "objected"
     REFUSED = "refused"
@@ -56,7 +57,7 @@ class Reason(StrEnum):
 
 DOUBTS = frozenset(
     [Reason.NOT_READY, Reason.STALE, Reason.DIVERGED, Reason.CLOCK_SKEW, Reason.FORKED,
-     Reason.EVIDENCE_UNAVAILABLE]
+     Reason.EVIDENCE_UNAVAILABLE, Reason.ATTEMPT_UNCONFIRMED]
 )  # fmt: skip
 """Why a gate may not know the answer; they say nothing of the person."""
 

@@ -13,7 +13,7 @@ import msgspec
 from ringfence.call import Outcome, new_id
 from ringfence.campaign import Channel
 from ringfence.number import METROPOLE, Keyring, Number, Territory, parse
-from ringfence.row import day_in
+from ringfence.row import Restraint, day_in, day_of
 
 __all__ = [
     "AnyEvent",
@@ -21,6 +21,7 @@ __all__ = [
     "AttemptCancelled",
     "Bloctel",
     "Callback",
+    "Cap",
     "Consent",
     "Contract",
     "ContractEnded",
@@ -275,6 +276,28 @@ class ObjectionLifted(Event, frozen=True, kw_only=True):
     """The person took the objection back."""
 
 
+class Cap(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """How many attempts there may be on a person: fewer than *most* on *since* or later, before it.
+
+    Raises `ValueError` for a number that no row could tell, and for a date out of all reason.
+    """
+
+    most: int
+    since: date
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.most <= len(Restraint().attempts):
+            msg = f"`most` is 1 to {len(Restraint().attempts)} attempts, not {self.most}"
+            raise ValueError(msg)
+        if not _FIRST_DAY <= self.since <= _LAST_DAY:
+            _refuse_year("since", self.since)
+
+    def left(self, known: Restraint) -> int:
+        """Give how many more attempts there may be on a person of whom that is known."""
+        since = day_of(self.since)
+        return max(0, self.most - sum(day >= since for day in known.attempts))
+
+
 class Attempt(Event, frozen=True, kw_only=True):
     """A call was placed, or is about to be; told again with its outcome it is still one attempt."""
 
@@ -282,6 +305,8 @@ class Attempt(Event, frozen=True, kw_only=True):
 
     call: str
     outcome: Outcome | None = None
+    cap: Cap | None = None
+    """Only if the ledger, when it takes it, knows of no more attempts than that."""
 
 
 class AttemptCancelled(Event, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -18,11 +19,12 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from ringfence import number as numbers
-from ringfence.admission import Admission
-from ringfence.book import NOTHING, Book, Plan, Read
+from ringfence.admission import Admission, Asked
+from ringfence.book import FOLLOWED, NOTHING, TOPICS, Book, Plan, Read
 from ringfence.call import Call, Outcome, new_id
 from ringfence.campaign import Campaign
 from ringfence.config import ConfigError, Settings, load
@@ -30,6 +32,8 @@ from ringfence.courier import Courier
 from ringfence.decision import NOWHERE, Decision, Origin, Reason
 from ringfence.event import Event
 from ringfence.evidence.recorder import Limits
+from ringfence.follower import Follower
+from ringfence.host import EVIDENCE, OUTBOX, Host
 from ringfence.liaison import VERSION, Liaison
 from ringfence.link import AnyLink
 from ringfence.mqtt import Link
@@ -42,6 +46,8 @@ from ringfence.rules.rulebook import Answer, Rule, explain, judge, number_of
 from ringfence.rules.words import say
 from ringfence.shelf import DiskShelf
 from ringfence.status import PrincipalStatus, Readiness, Status
+from ringfence.syncer import Syncer
+from ringfence.table import TableError
 from ringfence.watch import Watch
 
 __all__ = ["Gate", "system_clock"]
@@ -92,9 +98,11 @@ class Gate:
         self._random = random or Random()  # noqa: S311 - spreads questions in time, hides nothing
         self._new_link = partial(connect, settings.broker, random=self._random)
         self._keyrings = {name: settings.keyring(name) for name in gate.principals}
-        self._courier = Courier(gate.id, gate.data / "outbox.journal")
+        self._courier = Courier(gate.id, gate.data / OUTBOX)
         limits = Limits(gate.evidence.segment_bytes, gate.evidence.segment_age)
-        self._registrar = Registrar(gate.id, gate.data / "evidence", VERSION, limits)
+        self._registrar = Registrar(gate.id, gate.data / EVIDENCE, VERSION, limits)
+        self._host: Host | None = None
+        self._aside = ThreadPoolExecutor(1, "tables")
         self._books: dict[str, Book] = {}
         self._boot = ""
         self._numbers = count(1)
@@ -116,6 +124,9 @@ class Gate:
             campaigns=settings.campaigns,
             clock=clock,
             durable=gate.durability == "fsync",
+            rulebook=self.rulebook,
+            attempts=gate.attempts,
+            ask=self._ask,
         )
 
     @classmethod
@@ -140,11 +151,16 @@ class Gate:
             stack.push_async_callback(self._cool)
             self._begin()
             await anyio.to_thread.run_sync(self._warm)
-            link = self._liaison.connect(self._new_link)
+            link = self._liaison.connect(self._new_link, TOPICS if self._host is None else FOLLOWED)
             tasks = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(tasks.cancel_scope.cancel)
             stack.push_async_callback(self._liaison.part, link)
             self._liaison.start(tasks, link)
+            if self._host is not None:
+                syncer = Syncer(
+                    self.settings, clock=self._clock, random=self._random, connect=self._new_link
+                )
+                tasks.start_soon(syncer.run, name="syncer")
             self._born = _forks
             self._stack = stack.pop_all()
         return self
@@ -152,6 +168,7 @@ class Gate:
     def _begin(self) -> None:
         """Make what belongs to this opening: a name that no other has, and events of this loop."""
         self._boot = new_id()[:12]
+        self._aside = ThreadPoolExecutor(1, "tables")
         self._courier.begin()
         self._registrar.flush.begin()
         self._liaison.begin(self._boot)
@@ -179,21 +196,39 @@ class Gate:
         numbers.prepare()
         calendar.prepare(self.rulebook.opening, self._clock().utc)
         self.settings.data.mkdir(parents=True, exist_ok=True)
+        if self.settings.share:
+            self._move_in()
         self._registrar.open(self._seconds())
         told = self._courier.open()
         for name, keyring in self._keyrings.items():
-            shelf = DiskShelf(self.settings.data / name)
-            replica = Replica(self.settings.id, shelf, self._random, self.settings.patience)
-            self._books[name] = Book(name, keyring, replica)
+            self._books[name] = Book(name, keyring, self._replica(name))
         for principal, event in told:
             if principal in self._books:
                 self._books[principal].replica.show(event)
 
+    def _move_in(self) -> None:
+        """Take a place among the gates of this machine: outbox and evidence are kept there."""
+        data = self.settings.data
+        self._host = host = Host.open(
+            data, self._keyrings, self.settings.patience, self._aside.submit
+        )
+        gate = host.place.gate(self.settings.id)
+        self._courier.keep(gate, host.place.folder / OUTBOX)
+        self._registrar.keep(gate, data / EVIDENCE / str(host.place.number))
+        self._liaison.gate = gate
+
+    def _replica(self, principal: str) -> Replica | Follower:
+        if self._host is not None:
+            return self._host.followers[principal]
+        shelf = DiskShelf(self.settings.data / principal, self._aside.submit)
+        return Replica(self.settings.id, shelf, self._random, self.settings.patience)
+
     async def _cool(self) -> None:
         """Close what is on disk, and decide nothing more from the moment that begins."""
         self._born = None
-        books = list(self._books.values())
+        books, host = list(self._books.values()), self._host
         self._books.clear()
+        self._host = None
         self._liaison.end()
 
         def close() -> None:
@@ -201,6 +236,9 @@ class Gate:
                 book.replica.close()
             self._courier.close()
             self._registrar.close()
+            if host is not None:
+                host.close()
+            self._aside.shutdown()
 
         with anyio.CancelScope(shield=True):  # also when the gate is closed by a cancellation
             await anyio.to_thread.run_sync(close)
@@ -238,7 +276,10 @@ class Gate:
     ) -> tuple[Decision, Read]:
         """Decide for the instant *at*, and give what the decision rests on."""
         number, (doubt, origin) = number_of(call), standing
-        read = NOTHING if plan is None or number is None else plan.read(number.e164, call)
+        try:
+            read = NOTHING if plan is None or number is None else plan.read(number.e164, call)
+        except TableError:  # of another process: half written, or replaced in between
+            read, doubt = NOTHING, doubt or Reason.NOT_READY
         judged = judge(
             self.rulebook,
             None if plan is None else plan.terms,
@@ -246,34 +287,38 @@ class Gate:
             call.caller_id,
             read.rows,
             at,
-            doubt=doubt,
+            doubt,
         )
         decision = Decision(
             judged.verdict,
             judged.reason,
             judged.retry_at,
             self.rulebook.version,
-            f"{self._boot}-{next(self._numbers):x}",
+            f"{self._boot}-{next(self._numbers)}",
             origin,
         )
         return decision, read
 
     def _standing(self, campaign: str, plan: Plan | None, now: Now) -> tuple[Reason | None, Origin]:
         """Say why this gate cannot know, if so, and what it knows."""
-        origin = NOWHERE if plan is None else plan.book.replica.origin(now.mono)
-        return self._doubt(campaign, plan, now), origin
-
-    def _doubt(self, campaign: str, plan: Plan | None, now: Now) -> Reason | None:
+        replica = None if plan is None else plan.book.replica
+        doubt: Reason | None
         if self._born != _forks:
-            return Reason.NOT_READY if self._born is None else Reason.FORKED
-        if plan is None:
-            if campaign in self._liaison.disputed:
-                return Reason.NOT_READY
-            # Only who knows all campaigns can say that there is no such one.
-            doubts = (book.replica.doubt(now) for book in self._books.values())
-            return next((doubt for doubt in doubts if doubt is not None), None)
-        doubt = plan.book.replica.doubt(now)
-        return Reason.EVIDENCE_UNAVAILABLE if doubt is None and not self._writable else doubt
+            doubt = Reason.NOT_READY if self._born is None else Reason.FORKED
+        elif replica is None:
+            doubt = self._doubt_of(campaign, now)
+        else:
+            doubt = replica.doubt(now)
+            if doubt is None and not (self._courier.writable and self._registrar.writable):
+                doubt = Reason.EVIDENCE_UNAVAILABLE
+        return doubt, NOWHERE if replica is None else replica.origin(now.mono)
+
+    def _doubt_of(self, campaign: str, now: Now) -> Reason | None:
+        """Say why it cannot be told that there is no such campaign: who can knows all of them."""
+        if campaign in self._liaison.disputed:
+            return Reason.NOT_READY
+        doubts = (book.replica.doubt(now) for book in self._books.values())
+        return next((doubt for doubt in doubts if doubt is not None), None)
 
     @property
     def _writable(self) -> bool:
@@ -331,16 +376,24 @@ class Gate:
         """Decide, record the evidence, and if the call is allowed reserve its attempt; then answer.
 
         Both are with the operating system when this returns (on the disk with `durability =
-        "fsync"`); if they cannot be written the answer is DEFER. Asked again under the same id the
-        same permit comes back, unless something speaks against the call by now. Raises `ValueError`
-        where the id belongs to another call.
+        "fsync"`); if they cannot be written the answer is DEFER. Where few attempts are left, as
+        many as `[gate.attempts]` says, the ledger is asked first, and without its word in time the
+        answer is DEFER. Asked again under the same id the same permit comes back, unless something
+        speaks against the call by now. Raises `ValueError` where the id belongs to another call.
         """
+        asked = self._ask(call)
+        if self._born is None:
+            return self._admission.unwritten(call, asked.decision)
+        permit = await self._admission.admit(call, asked)
+        if not permit:  # who asks in a loop that waits for nothing lets the gate hear meanwhile
+            await anyio.lowlevel.checkpoint()
+        return permit
+
+    def _ask(self, call: Call) -> Asked:
         now, plan = self._clock(), self._plans.get(call.campaign)
         standing = self._standing(call.campaign, plan, now)
         decision, read = self._decide(call, plan, standing, now.utc)
-        if self._born is None:
-            return self._admission.unwritten(call, decision)
-        return await self._admission.admit(call, plan, decision, read, now)
+        return Asked(decision, plan, read, now)
 
     def permit(self, name: str) -> Permit | None:
         """Give the permit of the call with that id, for as long as outcomes are waited for."""

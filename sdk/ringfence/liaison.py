@@ -5,15 +5,18 @@ to the courier and the registrar.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
+import anyio.to_thread
 
-from ringfence.book import TOPICS, Book, Plan
+from ringfence.book import Book, Plan
 from ringfence.courier import Courier
+from ringfence.follower import Configured, Follower, Shown
 from ringfence.link import AnyLink, LinkDown, LinkState, Message, Phase
 from ringfence.registrar import Registrar
 from ringfence.replica import Confirmed, Effect, Now
@@ -49,7 +52,8 @@ class Liaison:
         """The campaigns of all books, by name."""
         self.disputed: frozenset[str] = frozenset()
         """Names of campaigns that more than one principal has: nobody can tell whose is meant."""
-        self._gate = gate
+        self.gate = gate
+        """Its name among all gates of the ledger."""
         self._books = books
         self._courier = courier
         self._registrar = registrar
@@ -66,6 +70,7 @@ class Liaison:
         self._state: LinkState | None = None
         self._link: AnyLink | None = None
         self._shown: tuple[object, ...] = ()
+        self._trouble: dict[str, str] = {}
 
     def end(self) -> None:
         """No campaign is known any more."""
@@ -75,15 +80,15 @@ class Liaison:
 
     # --- opening and closing ------------------------------------------------------------------
 
-    def connect(self, make: Callable[..., AnyLink]) -> AnyLink:
-        """Make the link: what is listened to, and what the broker tells when it is lost."""
-        topics = [str(Topic(name, what)) for name in self._books for what in TOPICS]
-        topics += [str(Topic(name, "reply", self._gate)) for name in self._books]
+    def connect(self, make: Callable[..., AnyLink], heard: Iterable[str]) -> AnyLink:
+        """Make the link: what is heard of each principal, and what is told when it is lost."""
+        topics = [str(Topic(name, what)) for name in self._books for what in heard]
+        topics += [str(Topic(name, "reply", self.gate)) for name in self._books]
         # A connection has one last will: the first principal's presence tells of a lost gate.
         gone = Presence(online=False, version=VERSION, boot=self._boot)
-        first = Topic(next(iter(self._books)), "gate", self._gate)
+        first = Topic(next(iter(self._books)), "gate", self.gate)
         self._link = make(
-            f"ringfence-{self._gate}",
+            f"ringfence-{self.gate}",
             subscriptions=topics,
             will=Message(str(first), encode(gone), retained=True),
             clock=lambda: self._clock().mono,
@@ -164,7 +169,7 @@ class Liaison:
             owners = ", ".join(plan.book.name for plan in found[name])
             log.error("campaign %s is one of %s: none of its calls is allowed", name, owners)
 
-    def _act(self, book: Book, effects: list[Effect]) -> None:
+    def _act(self, book: Book, effects: Sequence[Effect | Shown | Configured]) -> None:
         for effect in effects:
             match effect:
                 case Ask():
@@ -175,14 +180,26 @@ class Liaison:
                     self._courier.reject(name, reason)
                 case Witnessed():
                     self._registrar.witnessed(effect)
+                case Shown() | Configured():
+                    self._see(book, effect)
         news = book.news()
         if news is not None:
             self._registrar.learned(self._seconds(), book.name, news)
+
+    def _see(self, book: Book, seen: Shown | Configured) -> None:
+        """Go by what other processes of the machine did."""
+        if isinstance(seen, Configured):
+            self._configure(book)
+            return
+        for event in seen.events:
+            book.look_at(event)
 
     def _link_changed(self, state: LinkState) -> None:
         self._state = state
         if state.phase is Phase.UP:
             self._courier.link_is_up()
+        else:
+            self._courier.link_is_down()
         self._note_change()
 
     # --- what is done by itself ---------------------------------------------------------------
@@ -191,10 +208,19 @@ class Liaison:
         while True:
             now = self._clock()
             for book in self._books.values():
+                replica = book.replica
                 try:
-                    self._act(book, book.replica.tick(now))
+                    if isinstance(replica, Follower) and replica.wants:
+                        await anyio.to_thread.run_sync(replica.fetch)
+                    self._act(book, replica.tick(now))
+                    self._trouble.pop(book.name, None)
                 except TableError as error:
-                    log.warning("%s: %s", book.name, error)
+                    if self._trouble.get(book.name) != str(error):  # once, and not at each tick
+                        log.warning("%s: %s", book.name, error)
+                    self._trouble[book.name] = str(error)
+                book.watches.look_again()
+                while book.watches.look_on():
+                    await anyio.lowlevel.checkpoint()
             self._note_change()
             await anyio.sleep(TICK)
 
@@ -203,7 +229,7 @@ class Liaison:
             now = self._clock()
             for name, book in self._books.items():
                 with suppress(LinkDown):
-                    topic = str(Topic(name, "gate", self._gate))
+                    topic = str(Topic(name, "gate", self.gate))
                     await link.publish(topic, encode(self._presence(book, now)), retain=True)
             with anyio.move_on_after(PRESENCE):
                 await self.changed.wait()

@@ -29,7 +29,7 @@ from ringfence.wire import MAX_MESSAGE
 __all__ = ["Link"]
 
 FILTERS = 8  # in one SUBSCRIBE: AWS IoT takes no more
-SLICE = 0.004  # seconds of work before others may run: a dialer asks in between
+SLICE = 0.002  # seconds of work before others may run: a dialer asks in between
 IN_FLIGHT = 20  # without a limit some brokers confirm and then drop, when a reader is slow
 PARTING = 1.0  # seconds for a goodbye, or for the thread that is still opening a socket
 NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else small packets may wait 40 ms
@@ -84,7 +84,7 @@ class Link:
     ) -> NoReturn:
         """Keep the link until cancelled; says goodbye to the broker then, for a second at most.
 
-        Both callbacks are called on the loop.  `on_message` should take less than 4 ms; what either
+        Both callbacks are called on the loop.  `on_message` should take less than 2 ms; what either
         raises ends the link.
         """
         on_state(self.state)

@@ -8,6 +8,9 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import groupby
+from operator import itemgetter
+from struct import Struct
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
@@ -102,7 +105,15 @@ _OVERSEAS = {
     "63998": "33",
 }
 
-_PLAIN = re.compile(r"\+33([1-9][0-9])[0-9]{7}")
+_PLAIN = re.compile(r"\+33[1-9][0-9]{8}")
+_ABROAD = "|".join(
+    f"{first}(?:{'|'.join(prefix[2:] for prefix in prefixes)})"
+    for first, prefixes in groupby(
+        sorted(prefix for prefix, code in _OVERSEAS.items() if code != "33"), itemgetter(slice(2))
+    )
+)
+_metropolitan = re.compile(rf"\+33(?:(?!{_ABROAD})|(?=63998))[1-9][0-9]{{8}}").fullmatch
+"""Whether a text is a number of metropolitan France in E.164, as most that are asked about."""
 _PERHAPS_OVERSEAS = frozenset(prefix[:2] for prefix in _OVERSEAS)
 _METROPOLITAN = (METROPOLE,)
 _ANTILLES = (GUADELOUPE, SAINT_MARTIN, SAINT_BARTHELEMY)
@@ -183,16 +194,18 @@ def _decoded(text: str) -> Iterator[str]:
         yield text
 
 
-@lru_cache(maxsize=1 << 16)
 def parse(text: str) -> Number:
     """Read a number as it is written in E.164, in France, or in between (`00 33 (0)6 …`).
 
     Raises `InvalidNumber` for a text that no telephone of any country has.
     """
-    plain = _PLAIN.fullmatch(text)
-    if plain and plain[1] not in _PERHAPS_OVERSEAS:
-        return Number(text, _METROPOLITAN)
-    country, national = ("33", text[3:]) if plain else _read(text)
+    # To remember these would cost more than to read them again.
+    return Number(text, _METROPOLITAN) if _metropolitan(text) else _parsed(text)
+
+
+@lru_cache(maxsize=1 << 16)
+def _parsed(text: str) -> Number:
+    country, national = ("33", text[3:]) if _PLAIN.fullmatch(text) else _read(text)
     if country == "33":
         if len(national) == 9 and national[0] != "0" and national[:2] not in _PERHAPS_OVERSEAS:
             return Number(f"+33{national}", _METROPOLITAN)
@@ -294,6 +307,9 @@ def tail(purpose: str) -> bytes:
     return f"\x1f{purpose}".encode()
 
 
+_two_words = Struct("<2Q").unpack
+
+
 class Keyring:
     """Makes one principal's keys; the principal's secret never leaves it.
 
@@ -328,9 +344,10 @@ class Keyring:
         """
         state = self._state.copy()
         state.update(e164.encode())
-        number = int.from_bytes(state.digest(), "little")
+        digest = state.digest()
         state.update(purpose)
-        return number or 1, int.from_bytes(state.digest(), "little") or 1
+        number, ground = _two_words(digest + state.digest())
+        return number or 1, ground or 1
 
     def consumer(self, consumer: str) -> int:
         # An id may be half a character, as JSON can write it: no call may fail for that.

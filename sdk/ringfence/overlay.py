@@ -14,13 +14,15 @@ class Overlay:
 
     def __init__(self) -> None:
         self._events: dict[str, Event] = {}
-        self._filed: dict[int, dict[str, Event]] = {}
+        self.filed: dict[int, dict[str, Event]] = {}
+        """By key, and by id. Each decision asks whether its keys are in it: this is the same dict
+        for ever."""
 
     def __len__(self) -> int:
         return len(self._events)
 
     def __contains__(self, key: int) -> bool:
-        return key in self._filed
+        return key in self.filed
 
     def add(self, event: Event) -> None:
         """Show a sealed event; of several of one id the first counts, as it does for the ledger."""
@@ -28,7 +30,7 @@ class Overlay:
             return
         self._events[event.id] = event
         for key in _keys(event):
-            self._filed.setdefault(key, {})[event.id] = event
+            self.filed.setdefault(key, {})[event.id] = event
 
     def drop(self, ids: Iterable[str]) -> None:
         """Show these events no longer; ids that are not its own are passed over."""
@@ -37,24 +39,26 @@ class Overlay:
             if event is None:
                 continue
             for key in _keys(event):
-                filed = self._filed[key]
+                filed = self.filed[key]
                 del filed[name]
                 if not filed:
-                    del self._filed[key]
+                    del self.filed[key]
 
-    def turn_away(self, name: str) -> None:
-        """The ledger does not take this event: as a ground it counts no longer.
+    def turn_away(self, name: str) -> bool:
+        """The ledger does not take this event: as a ground it counts no longer. Say if that was so.
 
         What restrains goes on to count: a person said it, whatever is wrong with its form.
         """
-        if isinstance(self._events.get(name), Consent | Contract | Callback | Slot):
+        ground = isinstance(self._events.get(name), Consent | Contract | Callback | Slot)
+        if ground:
             self.drop([name])
+        return ground
 
     def ground(self, key: int, facts: Facts, texts: Mapping[str, int]) -> Facts:
-        return onto_ground(Ground.unpack(facts), self._filed[key].values(), texts).pack()
+        return onto_ground(Ground.unpack(facts), self.filed[key].values(), texts).pack()
 
     def restraint(self, key: int, facts: Facts) -> Facts:
-        return onto_restraint(Restraint.unpack(facts), self._filed[key].values()).pack()
+        return onto_restraint(Restraint.unpack(facts), self.filed[key].values()).pack()
 
 
 def _keys(event: Event) -> set[int]:

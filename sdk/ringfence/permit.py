@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime
 import msgspec
 
 from ringfence.call import Call, Outcome
+from ringfence.confirmation import Confirmation
 from ringfence.decision import Decision
-from ringfence.event import Attempt, AttemptCancelled, Event, Keys, Objection, Refusal
+from ringfence.event import Attempt, AttemptCancelled, Cap, Event, Keys, Objection, Refusal
 from ringfence.evidence.record import Decided
 from ringfence.flush import Turn
 from ringfence.number import METROPOLE, Keyring, parse
@@ -30,8 +31,8 @@ class Permit:
     """
 
     __slots__ = (
-        "_settle", "attempt", "call", "decision", "evidence", "outcome", "principal", "since",
-        "told_at", "turns",
+        "_settle", "attempt", "call", "confirmation", "decision", "evidence", "outcome",
+        "principal", "since", "told_at", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +53,8 @@ class Permit:
         """What became of the call, as far as it was told."""
         self.attempt: Attempt | None = None
         """The attempt it has reserved."""
+        self.confirmation: Confirmation | None = None
+        """The ledger's word on it, if that must be heard before anyone is told of it."""
         self.evidence: Decided | None = None
         """What was written down of the decision."""
         self.turns: tuple[Turn, ...] = ()
@@ -116,7 +119,7 @@ class Permits:
         return next(iter(self._held.values()))
 
 
-def reservation(permit: Permit, keys: Keys, at: float) -> Attempt:
+def reservation(permit: Permit, keys: Keys, at: float, cap: Cap | None = None) -> Attempt:
     """Give the attempt that a permit reserves at *at* (Unix seconds), sealed."""
     instant = datetime.fromtimestamp(at, UTC)
     return Attempt(
@@ -125,6 +128,7 @@ def reservation(permit: Permit, keys: Keys, at: float) -> Attempt:
         on=_date(permit.call, instant),
         keys=keys,
         call=permit.decision.id,
+        cap=cap,
     )
 
 
@@ -153,7 +157,9 @@ def told(
                 id=f"{name}-{outcome}", at=at, on=attempt.on, keys=attempt.keys, call=name
             )
         else:
-            yield msgspec.structs.replace(attempt, id=f"{name}-{outcome}", at=at, outcome=outcome)
+            yield msgspec.structs.replace(
+                attempt, id=f"{name}-{outcome}", at=at, outcome=outcome, cap=None
+            )
     if outcome in TO_THE_PERSON and before not in (Outcome.OBJECTED, outcome):
         kind = Refusal if outcome is Outcome.REFUSED else Objection
         # Made sealed: `Event.sealed` may object to an id, and nothing may stand in the way of this.

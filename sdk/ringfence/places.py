@@ -1,11 +1,10 @@
 """Places for the gate processes of one configuration: a numbered folder each, with a lock.
 
-A place outlives its process, and so does what is in it: whoever takes it next, or whoever asks for
-those that are `abandoned`, deals with the events that did not reach the ledger.
+A place outlives its process, and so does what is in it: whoever takes it next deals with the events
+that did not reach the ledger.
 """
 
 import re
-from collections.abc import Generator
 from pathlib import Path
 from typing import Self
 
@@ -49,21 +48,6 @@ class Place:
                 return place
         msg = f"{MAX_PLACES} processes have a place in {data}: stop some, or give others a `data`"
         raise PlaceError(msg)
-
-    @classmethod
-    def abandoned(cls, data: Path) -> Generator[Self]:
-        """Take one after the other those places whose process is gone.
-
-        Each is held until it is asked for the next, unless it was closed before; so nobody else
-        deals with it at the same time, and a process that starts meanwhile takes another. Those
-        that were dealt with come again the next time: there is nothing in them.
-        """
-        for folder in cls.folders(data):
-            if place := cls.at(folder):
-                try:
-                    yield place
-                finally:
-                    place.close()
 
     @staticmethod
     def folders(data: Path) -> list[Path]:

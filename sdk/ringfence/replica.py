@@ -12,7 +12,7 @@ is lost then: the replica doubts, asks again, and goes on when there is.
 
 import math
 from random import Random
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -21,6 +21,7 @@ from ringfence.backlog import Backlog
 from ringfence.decision import Origin, Reason
 from ringfence.event import Event
 from ringfence.overlay import Overlay
+from ringfence.page import Vouched
 from ringfence.proof import Proof
 from ringfence.row import NO_FACTS, Facts
 from ringfence.snapshot import Assembly
@@ -38,6 +39,8 @@ from ringfence.wire import (
     Reply,
     Snapshot,
     Witnessed,
+    decode,
+    decode_reply,
     whole_rows,
 )
 
@@ -48,7 +51,7 @@ UNSURE = -math.inf
 """When the rows are sure until no instant."""
 
 
-class Now(NamedTuple):
+class Now(msgspec.Struct, frozen=True, gc=False):
     """One reading of both clocks."""
 
     mono: float
@@ -87,11 +90,11 @@ class Shelf(Protocol):
     def found(self) -> tuple[Table, Table] | None:
         """Give the tables kept last, ground and restraint."""
 
-    def new(self, epoch: int, grounds: int, restraints: int) -> tuple[Table, Table]:
-        """Give empty tables for about that many rows."""
+    def new(self, epoch: int, grounds: int, restraints: int) -> tuple[Table, Table] | None:
+        """Give empty tables for about that many rows; None: they are being made, ask again."""
 
     def keep(self, ground: Table, restraint: Table) -> None:
-        """From now on these are the tables; others may go."""
+        """From now on these are the tables; others may go. Tried again after a `TableError`."""
 
 
 class Replica:
@@ -99,6 +102,7 @@ class Replica:
 
     def __init__(self, gate: str, shelf: Shelf, random: Random, patience: Patience) -> None:
         self.overlay = Overlay()
+        self._own = self.overlay.filed
         self.config: Config | None = None
         self.loads = 0
         """How often the tables were loaded anew."""
@@ -114,7 +118,9 @@ class Replica:
         self._proof = Proof(
             stale_after=patience.stale_after, max_clock_skew=patience.max_clock_skew
         )
-        self._backlog = Backlog()
+        # Tables may be being made for a head; what is heard meanwhile waits for them.
+        self._wanted: Head | None = None
+        self._backlog = self._coming = Backlog()
         self._loading: Assembly | None = None
         self._diverged = False
         # The ledger has lost changes that the tables show, somebody's refusal perhaps. To load what
@@ -156,21 +162,23 @@ class Replica:
     def ground(self, key: int) -> Facts:
         """Give the row of a number and purpose as this gate sees it, its own events included."""
         facts = self._ground.get(key) or NO_FACTS
-        if key in self.overlay:
+        if key in self._own:
             return self.overlay.ground(key, facts, self.config.index if self.config else {})
         return facts
 
     def restraint(self, key: int) -> Facts:
         """Give the row of a number or a consumer, beyond a gap too, own events included."""
-        facts = self._backlog.early(key) or self._restraint.get(key) or NO_FACTS
-        return self.overlay.restraint(key, facts) if key in self.overlay else facts
+        early = self._backlog.early
+        facts = (early and early.get(key)) or self._restraint.get(key) or NO_FACTS
+        return self.overlay.restraint(key, facts) if key in self._own else facts
 
     def age(self, mono: float) -> float | None:
         """Seconds since the ledger last proved that nothing is missing here; None if never."""
         return None if self._proof.at is None else mono - self._proof.at
 
     def origin(self, mono: float) -> Origin:
-        return Origin(self.epoch, self.seq, self.age(mono))
+        at = self._proof.at
+        return Origin(self.epoch, self.seq, None if at is None else mono - at)
 
     def doubt(self, now: Now) -> Reason | None:
         """Say why the rows cannot be vouched for; None: they can."""
@@ -215,6 +223,23 @@ class Replica:
             until = min(until, behind + self._patience.stragglers)
         self._sure_until, self._sure_clock = until, ledger
 
+    def vouched(self, now: Now) -> Vouched:
+        """Give what can be vouched for at *now*, for others who read the same tables."""
+        config = self.config
+        return Vouched(
+            epoch=self.epoch,
+            seq=self.seq,
+            proved_at=self._proof.at,
+            sure_until=self._sure_until,
+            sure_clock=self._sure_clock,
+            doubt=self.doubt(now),
+            config_epoch=0 if config is None else config.epoch,
+            config_version=0 if config is None else config.version,
+            loads=self.loads,
+            ground_rows=len(self._ground),
+            restraint_rows=len(self._restraint),
+        )
+
     def skew(self, now: Now) -> float:
         """Seconds by which this machine's clock is ahead of the ledger's; 0 before a head."""
         ledger = self._proof.ledger_clock
@@ -233,7 +258,26 @@ class Replica:
         """Let a sealed event of this gate count at once."""
         self.overlay.add(event)
 
+    def hide(self, name: str) -> None:
+        """Let an own event count no longer."""
+        self.overlay.drop([name])
+
     # --- what it hears ------------------------------------------------------------------------
+
+    def hear(self, what: str, payload: bytes, now: Now, *, retained: bool = False) -> list[Effect]:
+        """Hear what came on a topic of the principal. Raises `WireError`, `TableError`."""
+        match what:
+            case "head":
+                return self.receive_head(decode(payload, Head), now, retained=retained)
+            case "log":
+                return self.receive_log(decode(payload, Log), now)
+            case "snapshot":
+                return self.receive_snapshot(decode(payload, Snapshot), now)
+            case "reply":
+                return self.receive_reply(decode_reply(payload), now)
+            case "config":
+                self.receive_config(decode(payload, Config))
+        return []
 
     def receive_config(self, config: Config) -> None:
         """Hear a configuration; one older than what is known counts only if the head names it."""
@@ -242,17 +286,19 @@ class Replica:
         newer = known is None or (config.epoch, config.version) >= (known.epoch, known.version)
         if newer or (head is not None and _names(head, config)):
             self.config = config
+        self._vouch()
 
     def receive_head(self, head: Head, now: Now, *, retained: bool) -> list[Effect]:
         """Hear a heartbeat. A retained one tells where the ledger was, never that it is there."""
         self._sure_until = UNSURE
-        last = self.head
-        if not self._proof.hear(head, *now, retained=retained):
+        before = self.head, self._proof.furthest
+        if not self._proof.hear(head, now.mono, now.utc, retained=retained):
             return self._go_on(now)
         hopeless = self._hope_until is not None and now.mono > self._hope_until
-        if last is not None and _lost(head, last):
+        if any(_lost(head, one) for one in before if one is not None):
             self._orphaned = True
         if self._orphaned and head.epoch == self.epoch:
+            self._abandon_load()
             return self._go_on(now)
         if hopeless and not retained:
             self._load_again(head, now)
@@ -265,13 +311,16 @@ class Replica:
         self._sure_until = UNSURE
         whole_rows(log.ground)
         whole_rows(log.restraint)
+        if self._wanted is not None and log.epoch == self._wanted.epoch:
+            self._coming.hold(log)
+        if self.head is not None and log.epoch > self.head.epoch:
+            self._proof.lapse(log.epoch, now.mono)  # the ledger was replaced; its head will tell
+        self._proof.hear_of(log.epoch, log.last)
         if self._loading is not None:
             if log.epoch == self._loading.epoch:
                 self._backlog.hold(log)
         elif log.epoch == self.epoch and self._complete and log.last > self.seq:
             self._take(log, now)
-        elif log.epoch > self.epoch:  # the ledger was replaced; its head will tell
-            self._proof.lapse()
         return self._go_on(now)
 
     def receive_snapshot(self, part: Snapshot, now: Now) -> list[Effect]:
@@ -310,6 +359,8 @@ class Replica:
     # --- what it does about it ----------------------------------------------------------------
 
     def _go_on(self, now: Now) -> list[Effect]:
+        if self._wanted is not None:
+            self._begin_load(self._wanted, now)
         if self._loading is not None:
             self._load_on(self._loading, now)
         elif self._backlog:
@@ -383,11 +434,14 @@ class Replica:
             return
         if self._loading is None and not self._diverged and head.epoch == self.epoch:
             self._compare(head, now)
-        behind = self._loading is not None or self.seq < max(head.seq, self._backlog.newest)
-        if not behind and _names(head, self.config):
+        behind = self._loading is not None or self.seq < self._heard_of
+        unheard = self._proof.ledger_clock is None
+        if not (behind or unheard) and _names(head, self.config):
             self._ask_at, self._told_again = None, 0
         elif self._ask_at is None:
-            self._ask_at = now.mono + self._patience.stragglers + self._delay()
+            # What is missing may only be late; but the next heartbeat is seconds away.
+            wait = self._patience.stragglers if behind or not unheard else 0.0
+            self._ask_at = now.mono + wait + self._delay()
 
     def _compare(self, head: Head, now: Now) -> None:
         agree = self._proof.compare()
@@ -396,13 +450,17 @@ class Replica:
             self._orphaned = not (agree and head.seq == self.seq)
         elif agree is False:
             self._disprove(head, now)
-        elif agree and self._backlog.newest <= self.seq:
+        elif agree and self._heard_of <= self.seq:
             self._vain = 0
             self._behind_since = self._hope_until = None
         elif self._behind_since is None:
             self._behind_since = now.mono
             if self._hope_until is None:
                 self._hope_until = now.mono + self._patience.stale_after
+
+    @property
+    def _heard_of(self) -> int:
+        return max(self._proof.newest, self._backlog.newest)
 
     def _disprove(self, head: Head, now: Now) -> None:
         self._diverged = True
@@ -420,13 +478,22 @@ class Replica:
         """Begin to load all shards, unless that is under way, or would forget what was lost."""
         if self._orphaned and head.epoch == self.epoch:
             return
-        loading = self._loading
-        if loading is not None and (loading.epoch, loading.shards) == (head.epoch, head.shards):
+        begun = self._loading or self._wanted
+        if begun is not None and (begun.epoch, begun.shards) == (head.epoch, head.shards):
             return
         self._abandon_load()
-        ground, restraint = self._shelf.new(head.epoch, head.ground_rows, head.restraint_rows)
-        self._loading = Assembly(ground, restraint, head.shards)
-        self._backlog = Backlog()
+        self._coming = Backlog()
+        self._begin_load(head, now)
+
+    def _begin_load(self, head: Head, now: Now) -> None:
+        """Load as soon as there are tables; without space for them, another head is waited for."""
+        self._wanted = None
+        tables = self._shelf.new(head.epoch, head.ground_rows, head.restraint_rows)
+        if tables is None:
+            self._wanted = head
+            return
+        self._loading = Assembly(*tables, head.shards)
+        self._backlog = self._coming
         self._behind_since = None
         # What comes to nothing again and again is tried more and more rarely.
         pause = self._patience.answer * 2 ** min(self._vain, 6) if self._vain > 1 else 0.0
@@ -434,6 +501,7 @@ class Replica:
         self._hope_until = self._ask_at + self._patience.stale_after
 
     def _abandon_load(self) -> None:
+        self._wanted = None
         if self._loading is not None:
             self._loading.close()
             self._loading = None
@@ -447,6 +515,9 @@ class Replica:
             self._get_on(now, self._patience.stragglers)
         if not loading.consistent:
             return
+        # Whoever reads the files must not go on with the old ones when these are vouched for.
+        loading.ground.seq = loading.restraint.seq = loading.reached
+        self._shelf.keep(loading.ground, loading.restraint)
         replaced = self._ground, self._restraint
         self._ground, self._restraint = loading.ground, loading.restraint
         self.epoch = self._ground.epoch
@@ -460,12 +531,11 @@ class Replica:
         self._reflect(loading.ids)
         for table in replaced:
             table.close()
-        self._shelf.keep(self._ground, self._restraint)
 
     # --- questions ----------------------------------------------------------------------------
 
     def _due(self, now: Now) -> bool:
-        if self._ask_at is None:
+        if self._ask_at is None or self._wanted is not None:
             return False
         return now.mono >= self._ask_at or self._told_again >= MAX_RANGE
 
@@ -475,7 +545,7 @@ class Replica:
             all_missing = len(loading.missing) == loading.shards
             some = [] if all_missing else sorted(loading.missing)
             return [Ask(self._gate, head.epoch, shards=some)]
-        reached, last = self.seq, max(head.seq, self._backlog.newest)
+        reached, last = self.seq, self._heard_of
         if loading is not None:
             reached, last = loading.reached, loading.newest
         waiting = self._backlog.first
@@ -485,7 +555,8 @@ class Replica:
             last = waiting - 1
         if last > reached:
             return [Ask(self._gate, head.epoch, first=reached + 1, last=last)]
-        return [Ask(self._gate, head.epoch, config=True)]
+        unheard = self._proof.ledger_clock is None
+        return [Ask(self._gate, head.epoch, config=True, head=unheard)]
 
     def _get_on(self, now: Now, wait: float) -> None:
         """Something came of it: give what is still to come time to do so."""
@@ -502,6 +573,6 @@ def _names(head: Head, config: Config | None) -> bool:
     return config is not None and (config.epoch, config.version) == (head.epoch, head.config)
 
 
-def _lost(head: Head, last: Head) -> bool:
+def _lost(head: Head, before: Head) -> bool:
     """Whether the ledger lost changes it had numbered: it was restored from an old copy."""
-    return head.epoch == last.epoch and head.at > last.at and head.seq < last.seq
+    return head.epoch == before.epoch and head.at > before.at and head.seq < before.seq

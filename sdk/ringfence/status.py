@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ringfence.decision import Reason
+from ringfence.follower import Follower
 from ringfence.replica import Now, Replica
 
 __all__ = ["PrincipalStatus", "Readiness", "Status"]
@@ -19,18 +20,20 @@ class PrincipalStatus(msgspec.Struct, frozen=True):
     seq: int
     grounds: int
     restraints: int
-    digests: tuple[int, int]
-    """Of the two tables, as the ledger's heads carry them."""
+    digests: tuple[int, int] | None
+    """Of the two tables, as the ledger's heads carry them; None where another process keeps them
+    in step, which is the one that knows."""
     age: float | None
     """Seconds since the ledger last proved that nothing is missing; None if never."""
     skew: float
     """Seconds this machine's clock is ahead of the ledger's."""
 
     @classmethod
-    def of(cls, replica: Replica, now: Now) -> "PrincipalStatus":
+    def of(cls, replica: Replica | Follower, now: Now) -> "PrincipalStatus":
+        doubt = replica.doubt(now)
         grounds, restraints = replica.rows
         return cls(
-            doubt=replica.doubt(now),
+            doubt=doubt,
             epoch=replica.epoch,
             seq=replica.seq,
             grounds=grounds,

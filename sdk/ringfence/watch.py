@@ -8,6 +8,7 @@ from typing import Self
 import anyio
 
 from ringfence.decision import Decision
+from ringfence.table import TableError
 
 __all__ = ["Watch", "Watches"]
 
@@ -42,7 +43,7 @@ class Watch:
             entered.enter_context(self._scope)
             self._watches.add(self)
             entered.callback(self._watches.drop, self)
-            self.look()
+            self._watches.look(self)
             self._entered = entered.pop_all()
         return self
 
@@ -55,11 +56,18 @@ class Watch:
         return self._entered.__exit__(kind, error, trace)
 
     def look(self) -> None:
-        """See whether the call may still go on; leave the block if it may not."""
+        """See whether the call may still go on; leave the block if it may not.
+
+        Raises `TableError` where that cannot be known now.
+        """
         if self.decision is None:
             self.decision = self._judge()
             if self.decision is not None:
                 self._scope.cancel()
+
+
+AT_ONCE = 100
+"""Watches looked at in one turn of the event loop, about 2 ms of work."""
 
 
 class Watches:
@@ -67,6 +75,8 @@ class Watches:
 
     def __init__(self) -> None:
         self._by_key: dict[int, set[Watch]] = {}
+        self._unseen: set[Watch] = set()
+        self._unsure: set[Watch] = set()
 
     def __bool__(self) -> bool:
         return bool(self._by_key)
@@ -81,16 +91,38 @@ class Watches:
             held.discard(watch)
             if not held:
                 del self._by_key[key]
+        self._unseen.discard(watch)
+        self._unsure.discard(watch)
+
+    def look(self, watch: Watch) -> None:
+        """Have a watch look; what cannot be known now is asked again by `look_again`."""
+        try:
+            watch.look()
+        except TableError:
+            self._unsure.add(watch)
 
     def look_at(self, keys: Iterable[int]) -> None:
         """Something was heard of these keys."""
         for key in tuple(keys):
             for watch in tuple(self._by_key.get(key, ())):
-                watch.look()
+                self.look(watch)
 
     def look_at_all(self) -> None:
-        for watch in {watch for held in self._by_key.values() for watch in held}:
-            watch.look()
+        """Anything may have been heard; those that one turn has no time for wait for `look_on`."""
+        self._unseen.update(*self._by_key.values())
+        self.look_on()
+
+    def look_on(self) -> bool:
+        """Look at some of those that wait, in another turn; say whether more do."""
+        for _ in range(min(AT_ONCE, len(self._unseen))):
+            self.look(self._unseen.pop())
+        return bool(self._unseen)
+
+    def look_again(self) -> None:
+        """Look at those that could not tell, and go on with those that wait."""
+        self._unseen |= self._unsure
+        self._unsure.clear()
+        self.look_on()
 
     def among(self, keys: Iterable[int]) -> Iterator[int]:
         """Give those of *keys* that are watched."""

@@ -25,6 +25,7 @@ __all__ = [
     "Ask",
     "ChainHead",
     "Config",
+    "Exhausted",
     "Gone",
     "Head",
     "Known",
@@ -181,9 +182,10 @@ class Config(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):
-    """A gate asks for one thing: a range of the log, the configuration, or shards.
+    """A gate asks for one thing: a range of the log, the configuration, a head, or shards.
 
-    It is a range if *first* is not 0; it is all shards if none are named.
+    It is a range if *first* is not 0; it is all shards if none are named. Who asks for a head sets
+    *config* too: ledgers that do not know that question yet do nothing about it then.
     """
 
     gate: Name
@@ -192,6 +194,7 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     last: Count = 0
     shards: list[Count] = []
     config: bool = False
+    head: bool = False
 
 
 class ChainHead(msgspec.Struct, frozen=True, array_like=True):
@@ -243,7 +246,18 @@ class Witnessed(msgspec.Struct, frozen=True, array_like=True, tag="witnessed"):
     number: Place
 
 
-Reply = Rejected | Known | Gone | Range | Witnessed
+class Exhausted(msgspec.Struct, frozen=True, array_like=True, tag="exhausted"):
+    """An attempt that the ledger does not take because of its cap: there are enough already.
+
+    Told again later, when one of those was given back, it may be taken.
+    """
+
+    id: str
+    restraint: Annotated[bytes, Meta(min_length=ROW, max_length=ROW)]
+    """All that the ledger knows of the person, number and consumer together, as a row."""
+
+
+Reply = Rejected | Known | Gone | Range | Witnessed | Exhausted
 
 
 class Presence(msgspec.Struct, frozen=True, array_like=True):

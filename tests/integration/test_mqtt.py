@@ -173,8 +173,8 @@ async def test_a_message_too_long_for_us_is_dropped_and_counted() -> None:
     assert link.dropped == 1
 
 
-@pytest.mark.parametrize(("cost", "turns_taken"), [(0.0, 1), (0.001, 2), (0.003, 8)])
-async def test_a_turn_of_the_loop_delivers_for_four_milliseconds(
+@pytest.mark.parametrize(("cost", "turns_taken"), [(0.0, 1), (0.0005, 2), (0.001, 4), (0.0015, 8)])
+async def test_a_turn_of_the_loop_delivers_for_two_milliseconds(
     cost: float, turns_taken: int
 ) -> None:
     now = 0.0

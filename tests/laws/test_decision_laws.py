@@ -37,6 +37,7 @@ YEAR = timedelta(days=366)
 DOUBTS = [
     Reason.NOT_READY, Reason.STALE, Reason.DIVERGED,
     Reason.CLOCK_SKEW, Reason.FORKED, Reason.EVIDENCE_UNAVAILABLE,
+    Reason.ATTEMPT_UNCONFIRMED,
 ]  # fmt: skip
 ABOUT_THE_QUESTION = {Reason.INVALID_NUMBER, Reason.UNSUPPORTED_DESTINATION}
 

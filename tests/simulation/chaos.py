@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from tests.simulation.gates import Disk, Gate
+from tests.simulation.gates import Disk, Gate, SlowDisk
 from tests.simulation.ledgers import Ledger
 from tests.simulation.people import People
 from tests.simulation.world import START, Broker, Faults, World, topic
 
 from ringfence import backlog, proof
 from ringfence.event import Event
-from ringfence.replica import Patience, Replica
+from ringfence.replica import Now, Patience, Replica
 from ringfence.row import Restraint
 from ringfence.shelf import DiskShelf
 from ringfence.table import Table
@@ -24,6 +24,12 @@ TROUBLE = 30.0
 
 QUIET = 300.0
 """Simulated seconds after which all is well again, at the latest."""
+
+EXCUSED = 60.0
+"""Simulated seconds in which a gate may not see that the ledger went on from an old copy."""
+
+NOTICED = 60.0
+"""Simulated seconds of quiet after which a person ends what gates rightly do not trust."""
 
 STEP = 0.25
 """Seconds between two moments in which something may be done."""
@@ -54,16 +60,18 @@ class Simulation:
         """Events of others that the ledger has not stored yet."""
         self.rate = self.random.choice((0.5, 2.0, 8.0))
         """Events a second."""
-        self.blind = False
-        self.excused_until = 0.0
         self.vouched = 0
         self._proved_by: dict[str, tuple[float | None, Head | None]] = {}
         self._worst_clock = 0.0
         self._troubles = self._choose_troubles()
 
     def _gate(self, name: str, folder: Path) -> Gate:
-        on_disk = self.random.random() < 0.1
-        shelf = DiskShelf(folder / name) if on_disk else Disk()
+        chosen = self.random.random()
+        shelf: Disk | DiskShelf
+        if chosen < 0.1:
+            shelf = DiskShelf(folder / name)
+        else:
+            shelf = SlowDisk(self.world) if chosen < 0.4 else Disk()
         return Gate(name, self.world, self.broker, shelf, self.patience, self._check)
 
     def _choose_troubles(self) -> list[tuple[float, Callable[[], None]]]:
@@ -123,6 +131,8 @@ class Simulation:
         while self._ailing() and self.world.time < TROUBLE + QUIET:
             self.world.run(self.world.time + 1.0)
             self._report_elsewhere()
+            if self.world.time > TROUBLE + NOTICED and self.ledger.contradicts_itself:
+                self.ledger.take_over()
         assert not self._ailing(), self._ailing()
         asked = [gate.asks for gate in self.gates]
         self.world.run(self.world.time + 10.0)
@@ -210,15 +220,7 @@ class Simulation:
             return
         self.ledger.crash()
         self.ledger.restore()
-        self._excuse()
         self.world.after(self.random.choice((0.0, 5.0)), self.ledger.start_again)
-
-    def _excuse(self) -> None:
-        """Nobody can know at once that the ledger is no longer what it was."""
-        blind = not self.ledger.looks_back or topic("head") not in self.broker.retained
-        self.excused_until = self.world.time + (60.0 if blind else 0.0)
-        for gate in self.gates:
-            gate.ahead = []
 
     def _new_database(self) -> None:
         self.ledger.crash()
@@ -240,10 +242,11 @@ class Simulation:
             by = replica.head
             self._proved_by[gate.name] = replica._proof.at, by
         assert len(replica._backlog) <= backlog.MAX_WAITING
-        assert len(replica._backlog._early) <= backlog.MAX_EARLY
+        assert len(replica._backlog.early) <= backlog.MAX_EARLY
         assert len(replica._proof._digests) <= proof.MAX_DIGESTS
         assert replica.doubt(now) == replica._doubted(now)
-        if replica.doubt(now) is not None or world.time < self.excused_until:
+        self._check_vouched(gate, now)
+        if replica.doubt(now) is not None or self._excused:
             return
         self.vouched += 1
         assert by is not None
@@ -255,6 +258,22 @@ class Simulation:
         assert replica.config == told
         for key, (name, day) in gate.refused.items():
             assert name in self.ledger.lost or refused_on(replica, key) >= day, name
+
+    def _check_vouched(self, gate: Gate, now: Now) -> None:
+        """What others are told to be sure is not in doubt here, until the last moment."""
+        told = gate.replica.vouched(now)
+        left = told.sure_until - now.mono
+        if left <= 0 or abs(now.utc - now.mono - told.sure_clock) > self.patience.max_clock_skew:
+            return
+        assert told.doubt is None
+        last = Now(now.mono + left * 0.999, now.utc + left * 0.999)
+        assert gate.replica._doubted(last) is None
+
+    @property
+    def _excused(self) -> bool:
+        """Nobody can know at once that the ledger is no longer what it was."""
+        since = self.ledger.blind_since
+        return since is not None and self.world.time < since + EXCUSED
 
     def _check_proof(self, gate: Gate, by: Head) -> None:
         """What proves the tables is a head that they have reached, sent not too long ago."""

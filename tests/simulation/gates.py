@@ -27,7 +27,7 @@ from ringfence.wire import (
     encode_report,
 )
 
-__all__ = ["Disk", "Gate"]
+__all__ = ["Disk", "Gate", "SlowDisk"]
 
 TICK = 0.1
 RESEND = 5.0
@@ -50,7 +50,7 @@ class Disk:
         self.kept = ground, restraint
         return self.kept
 
-    def new(self, epoch: int, grounds: int, restraints: int) -> tuple[Table, Table]:
+    def new(self, epoch: int, grounds: int, restraints: int) -> tuple[Table, Table] | None:
         tables = Table(grounds), Table(restraints)
         for table in tables:
             table.epoch = epoch
@@ -58,6 +58,18 @@ class Disk:
 
     def keep(self, ground: Table, restraint: Table) -> None:
         self.kept = ground, restraint
+
+
+class SlowDisk(Disk):
+    """One whose tables are being made when they are asked for, as files are in a thread."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def new(self, epoch: int, grounds: int, restraints: int) -> tuple[Table, Table] | None:
+        made = self._world.chance(0.25)
+        return super().new(epoch, grounds, restraints) if made else None
 
 
 def _copy(table: Table) -> Table:
@@ -185,10 +197,8 @@ class Gate:
     def _hear_head(self, head: Head, now: Now, *, retained: bool) -> list[Effect]:
         if not retained:
             self.live.add((head, now.mono))
-        effects = self.replica.receive_head(head, now, retained=retained)
-        if self.replica.head == head:
-            self.ahead.append((now.mono + self._patience.stragglers, head.epoch, head.seq))
-        return effects
+        self.ahead.append((now.mono + self._patience.stragglers, head.epoch, head.seq))
+        return self.replica.receive_head(head, now, retained=retained)
 
     def _hear_log(self, log: Log, now: Now) -> list[Effect]:
         if self.replica._complete and self.replica._loading is None:

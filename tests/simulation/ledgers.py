@@ -54,8 +54,8 @@ class Ledger:
         """Events that were confirmed and then lost with what was not in an old copy."""
         self.clock_error = 0.0
         self.texts = 1
-        self.looks_back = True
-        """Whether it looks at the broker's retained head when it starts."""
+        self.blind_since: float | None = None
+        """Since when it goes on from an old copy without knowing: the broker kept no head."""
         self.heads: dict[tuple[int, int, datetime], float] = {}
         """When each head was published."""
         self.configs: dict[tuple[int, int], Config] = {}
@@ -68,6 +68,7 @@ class Ledger:
         self._files = 0
         self._path = folder / "ledger-0.db"
         self._copy: tuple[Path, int, int] | None = None
+        self._restored = False
         self._life = 0
         self._ranges: dict[str, Ask] = {}
         self.new_database()
@@ -94,8 +95,11 @@ class Ledger:
         self._ranges = {}
         self._life += 1
         self.up = True
-        if self.looks_back and topic("head") in self._broker.retained:
+        if topic("head") in self._broker.retained:
             self._look_back(decode(self._broker.retained[topic("head")], Head))
+        if self._restored and self.blind_since is None:
+            self.blind_since = self._world.time
+        self._restored = False
         assert self._sequencer.epoch == self.account.epoch
         assert self._sequencer.seq == self.account.seq
         self._link = self._broker.connect(self, topic("in"), topic("ask"))
@@ -103,13 +107,30 @@ class Ledger:
         self._beat()
 
     def _look_back(self, head: Head) -> None:
-        if not self._sequencer.outrun_by(head):
-            return
-        self.epoch = max(head.epoch, *(account.epoch for account in self.accounts)) + 1
+        if self._sequencer.outrun_by(head):
+            self._renew()
+
+    @property
+    def contradicts_itself(self) -> bool:
+        """Whether a head of the epoch that was sent later, by its clock, names fewer changes."""
+        told = [(at, seq) for epoch, seq, at in self.heads if epoch == self.account.epoch]
+        changes = [seq for _, seq in sorted(told)]
+        return changes != sorted(changes)
+
+    def take_over(self) -> None:
+        """Begin a new epoch, as the person does who reads that gates say `diverged`."""
+        if self.up:
+            self._renew()
+            self._publish_config()
+            self._publish_head()
+
+    def _renew(self) -> None:
+        self.epoch = max(account.epoch for account in self.accounts) + 1
         self._store.renew(self.epoch)
         self._sequencer.renew(self.epoch)
         self._go_by(self.account.copy(self.epoch, self.account.seq, INDEX))
         self.renewals += 1
+        self._restored, self.blind_since = False, None
 
     def crash(self) -> None:
         """End the process, whatever it was about to do."""
@@ -157,7 +178,9 @@ class Ledger:
         old = self.account
         self._path, self._copy = path, None
         self._go_by(old.copy(epoch, seq, INDEX))
-        self.lost |= old.stored.keys() - self.account.stored.keys()
+        forgotten = old.stored.keys() - self.account.stored.keys()
+        self.lost |= forgotten
+        self._restored |= bool(forgotten)
 
     def new_database(self) -> None:
         """Take a new database with another epoch, while no process runs; import all events."""
@@ -168,6 +191,7 @@ class Ledger:
         if old is not None:  # by a clock that is right, or by one that is not
             used = [account.epoch for account in self.accounts]
             self.epoch = self._world.random.choice((max(used) + 1, max(used) + 1, min(used) - 1))
+        self._restored, self.blind_since = False, None
         self._go_by(Account(self.epoch))
         if old is None:
             return

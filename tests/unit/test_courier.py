@@ -14,7 +14,7 @@ from tests.unit.test_gate import full_disk, until
 
 from ringfence import courier as module
 from ringfence.courier import Courier
-from ringfence.event import Consent, Event, Keys, Refusal
+from ringfence.event import Attempt, Cap, Consent, Event, Keys, Refusal
 from ringfence.journal import lock_of
 from ringfence.link import Broker
 from ringfence.outbox import Entry, Outbox, OutboxError
@@ -173,6 +173,25 @@ async def test_an_event_told_again_is_taken_quietly_as_it_was_first_told(
         assert [entry.payload for entry in courier._open_outbox().pending()] == [
             msgspec.msgpack.encode(A)
         ]
+
+
+async def test_the_cap_of_an_attempt_is_no_part_of_what_happened(path: Path) -> None:
+    one = Attempt(id="a", at=NOON, on=NOON.date(), keys=Keys(number=1), call="x")
+    capped = msgspec.structs.replace(one, cap=Cap(4, NOON.date()))
+    async with opened(path) as courier:
+        courier.take("acme", [capped])
+        courier.take("acme", [one])
+
+        assert courier.pending == 1
+
+
+async def test_what_is_withdrawn_is_sent_no_longer(path: Path) -> None:
+    async with opened(path) as courier:
+        courier.take("acme", [A, B])
+        courier.withdraw("a")
+        courier.withdraw("unknown")
+
+        assert [entry.id for entry in courier._due()] == ["b"]
 
 
 @pytest.mark.parametrize("written", [True, False])

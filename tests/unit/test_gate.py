@@ -96,9 +96,9 @@ class House:
             yield ledger
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Gate]:
+    async def open(self, **changes: object) -> AsyncIterator[Gate]:
         """A gate that is ready, and whose ledger knows one consent."""
-        async with self.ledger(), self.gate() as gate:
+        async with self.ledger(), self.gate("a", **changes) as gate:
             assert await gate.ready(5)
             await gate.record(CONSENT)
             await until(lambda: gate.check(CALL).allowed)
@@ -139,6 +139,12 @@ async def test_without_a_ledger_no_call_is_allowed_and_ready_says_what_is_missin
     assert not ready
     assert "acme: not_ready" in str(ready)
     assert (decision.verdict, decision.reason) == (Verdict.DEFER, Reason.NOT_READY)
+
+
+async def test_a_dialer_that_does_nothing_but_ask_lets_the_gate_become_ready(house: House) -> None:
+    async with house.ledger(), house.gate() as gate:
+        while (await gate.admit(CALL)).decision.reason is Reason.NOT_READY:
+            pass
 
 
 async def test_an_empty_table_allows_nothing(house: House) -> None:

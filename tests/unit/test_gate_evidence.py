@@ -16,6 +16,7 @@ from tests.unit.test_gate import CALL, NUMBER, House, confirmed, full_disk, sett
 from ringfence import Call, Outcome, Reason, Refusal, Verdict
 from ringfence.book import NOTHING, Book, Plan
 from ringfence.campaign import DialMode
+from ringfence.config import AttemptSettings
 from ringfence.decision import Decision
 from ringfence.evidence.record import (
     AnyRecord,
@@ -205,8 +206,11 @@ async def test_what_a_killed_gate_did_not_tell_is_told_after_its_next_start(hous
 
 
 async def test_an_attempt_whose_evidence_cannot_be_written_is_given_back(house: House) -> None:
-    """The outbox, which is the smaller file, took it; the evidence does not fit any more."""
-    async with house.open() as gate:
+    """The outbox, which is the smaller file, took it; the evidence does not fit any more.
+
+    Nor can the ledger, on the same disk, say that there are attempts left: it is not asked.
+    """
+    async with house.open(attempts=AttemptSettings(margin=0)) as gate:
         await confirmed(gate)
         with full_disk(size_of_evidence(house)):
             permit = await gate.admit(CALL)

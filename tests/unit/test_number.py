@@ -5,6 +5,7 @@ from ringfence.number import (
     METROPOLE,
     InvalidNumber,
     Keyring,
+    Number,
     key,
     parse,
     tail,
@@ -93,6 +94,19 @@ def test_the_rest_of_0639_is_in_mayotte(text: str) -> None:
 )
 def test_the_younger_ranges_overseas_are_overseas(text: str, country: str) -> None:
     assert parse(text).e164.startswith(country)
+
+
+def read(text: str) -> Number | None:
+    try:
+        return parse(text)
+    except InvalidNumber:
+        return None
+
+
+def test_each_range_of_the_plan_is_read_alike_in_e164_and_as_it_is_dialled() -> None:
+    """Most of what is asked about is plain E.164, and takes a shorter way."""
+    for head in range(10_000, 100_000):
+        assert read(f"+33{head}0001") == read(f"0{head}0001")
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,15 @@ def told(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
+def left(data: Path) -> list[Place]:
+    """Take the places whose process is gone."""
+    places = [Place.at(folder) for folder in Place.folders(data)]
+    return [place for place in places if place is not None]
+
+
 def numbers(data: Path) -> list[int]:
-    return [place.number for place in Place.abandoned(data)]
+    with ExitStack() as taken:
+        return [taken.enter_context(place).number for place in left(data)]
 
 
 def test_the_lowest_place_that_is_free_is_taken(tmp_path: Path) -> None:
@@ -87,30 +94,24 @@ def test_a_place_whose_process_was_killed_is_abandoned_and_what_is_in_it_stays(
         process.send_signal(signal.SIGKILL)
         process.wait()
 
-        found = [
-            (place.number, (place.folder / "outbox").read_text())
-            for place in Place.abandoned(tmp_path)
-        ]
+        found = [(place.number, (place.folder / "outbox").read_text()) for place in left(tmp_path)]
 
     assert before == []
     assert found == [(2, "a refusal")]
 
 
-def test_an_abandoned_place_is_held_until_the_next_is_asked_for(tmp_path: Path) -> None:
-    for place in [Place.take(tmp_path) for _ in range(3)]:
+def test_a_place_that_somebody_deals_with_is_not_taken_by_a_process_that_starts(
+    tmp_path: Path,
+) -> None:
+    for place in [Place.take(tmp_path) for _ in range(2)]:
         place.close()
 
-    abandoned = Place.abandoned(tmp_path)
-    first = next(abandoned)
-    others = numbers(tmp_path)
+    dealt_with = Place.at(tmp_path / "1")
     started = Place.take(tmp_path)
-    second = next(abandoned)
 
-    assert (first.number, others, started.number, second.number) == (1, [2, 3], 2, 3)
-    assert (first.held, second.held) == (False, True)
-    abandoned.close()
-    assert not second.held
-    started.close()
+    assert dealt_with is not None
+    assert (dealt_with.number, started.number) == (1, 2)
+    assert Place.at(tmp_path / "1") is None
 
 
 def test_folders_that_are_no_places_are_left_alone(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ DECISIONS = {
             Reason.CLOCK_SKEW,
             Reason.FORKED,
             Reason.EVIDENCE_UNAVAILABLE,
+            Reason.ATTEMPT_UNCONFIRMED,
         )
     },
 }

@@ -22,7 +22,7 @@ from tests.unit.truth import (
 from ringfence import backlog
 from ringfence.decision import Reason
 from ringfence.event import Event
-from ringfence.replica import Confirmed, Effect, Patience, Replica
+from ringfence.replica import UNSURE, Confirmed, Effect, Patience, Replica
 from ringfence.row import NO_FACTS, ROW, Restraint, day_of
 from ringfence.shelf import MemoryShelf
 from ringfence.table import Rows, Table, TableError
@@ -49,6 +49,24 @@ def hear(gate: Replica, truth: Truth, seconds: float, **changes: object) -> list
 def load(gate: Replica, truth: Truth, seconds: float) -> None:
     for part in truth.parts():
         gate.receive_snapshot(part, at(seconds))
+
+
+class SlowShelf:
+    """A shelf on which tables are being made for a while."""
+
+    made = True
+
+    def __init__(self) -> None:
+        self._shelf = MemoryShelf()
+
+    def found(self) -> None:
+        return None
+
+    def new(self, epoch: int, grounds: int, restraints: int) -> tuple[Table, Table] | None:
+        return self._shelf.new(epoch, grounds, restraints) if self.made else None
+
+    def keep(self, ground: Table, restraint: Table) -> None:
+        """Nothing to do."""
 
 
 # --- from nothing to no doubt ---------------------------------------------------------------------
@@ -82,6 +100,31 @@ def test_a_retained_head_loads_but_never_proves(truth: Truth) -> None:
     assert gate.doubt(at(0)) is Reason.NOT_READY
     hear(gate, truth, 1)
     assert gate.doubt(at(1)) is None
+
+
+def test_a_gate_that_has_all_but_a_live_head_asks_for_one_at_once(truth: Truth) -> None:
+    """As after a restart: else it would stand still until the ledger's next heartbeat."""
+    gate = replica()
+    gate.receive_config(truth.config)
+    gate.receive_head(truth.head(), at(0), retained=True)
+
+    told = [effect for part in truth.parts() for effect in gate.receive_snapshot(part, at(0))]
+
+    question = Ask("gate", EPOCH, config=True, head=True)
+    assert questions(told) == [question]
+    assert gate.tick(at(1.9)) == []  # an answer is given time
+    assert gate.tick(at(2.3)) == [question]
+    hear(gate, truth, 2.4)
+    assert gate.doubt(at(2.4)) is None
+    assert gate.tick(at(99)) == []
+
+
+def test_a_gate_that_hears_the_ledger_asks_for_no_head(truth: Truth) -> None:
+    """One that does not prove the tables proves them no better the second time."""
+    gate = synced(truth)
+    gate.receive_head(truth.head(61.5), at(61.5), retained=True)
+
+    assert gate.tick(at(70)) == []
 
 
 def test_an_empty_ledger_is_vouched_for_too() -> None:
@@ -193,6 +236,57 @@ def test_a_head_ahead_is_given_a_moment_and_then_is_a_doubt_and_a_question(truth
     assert questions(gate.tick(at(1.21))) == [Ask("gate", EPOCH, first=3, last=3)]
     gate.receive_reply(Range(lost), at(1.3))
     assert gate.doubt(at(1.3)) is None
+
+
+def test_a_change_that_was_heard_of_is_not_forgotten_for_an_older_head(truth: Truth) -> None:
+    """On a clock that is behind, what was long under way looks as if it was just sent."""
+    gate = synced(truth)
+    older = [truth.head(4), truth.head(6)]
+    lost = truth.tell(refusal(3))
+    hear(gate, truth, 10)
+
+    asked = gate.receive_head(older[0], at(10.5, clock_error=-3), retained=False)
+    gate.receive_head(older[1], at(11, clock_error=-3), retained=False)
+
+    assert asked == [Ask("gate", EPOCH, first=3, last=3)]
+    assert gate.doubt(at(11, clock_error=-3)) is Reason.NOT_READY
+    gate.receive_log(lost, at(11.5))
+    hear(gate, truth, 12)
+    assert gate.doubt(at(12)) is None
+
+
+@pytest.mark.parametrize("retained", [True, False])
+def test_a_head_that_comes_too_late_for_all_else_still_tells_of_its_change(
+    truth: Truth, *, retained: bool
+) -> None:
+    """As from a ledger whose clock is wrong."""
+    gate = synced(truth)
+    older = truth.head(2)
+    lost = truth.tell(refusal(3))
+
+    gate.receive_head(truth.head(-60), at(1), retained=retained)
+    gate.receive_head(older, at(2), retained=False)
+
+    assert gate.doubt(at(2)) is Reason.NOT_READY
+    gate.receive_log(lost, at(3))
+    assert gate.doubt(at(3)) is None
+
+
+def test_a_batch_that_was_heard_of_is_not_forgotten_when_all_is_loaded_anew(truth: Truth) -> None:
+    """The shards that come may have been cut before, for others."""
+    gate = synced(truth)
+    cut, older = truth.parts(), truth.head(2)
+    truth.tell(refusal(3))
+    gate.receive_log(truth.tell(refusal(4)), at(1))
+    gate.tick(at(1.3))
+    gate.receive_reply(Gone(EPOCH, 3), at(1.5))
+
+    for part in cut:
+        gate.receive_snapshot(part, at(1.6))
+    gate.receive_head(older, at(2), retained=False)
+
+    assert gate.loads == 2
+    assert gate.doubt(at(2)) is Reason.NOT_READY
 
 
 def test_the_moment_is_not_given_anew_by_each_head(truth: Truth) -> None:
@@ -465,6 +559,53 @@ def test_another_epoch_ends_what_a_ledger_that_lost_changes_began(truth: Truth) 
     assert gate.doubt(at(2)) is None
 
 
+def test_an_older_head_does_not_hide_that_a_ledger_lost_changes(truth: Truth) -> None:
+    earlier = Truth(EPOCH - 1)
+    earlier.tell(*map(refusal, range(9)))
+    gate = synced(earlier)
+    hear(gate, truth, 1)
+    load(gate, truth, 1)
+    hear(gate, truth, 10)
+    gate.receive_head(truth.head(4, seq=1), at(10.5, clock_error=-3), retained=False)
+
+    hear(gate, truth, 12, seq=1)
+
+    assert gate.doubt(at(12)) is Reason.DIVERGED
+
+
+def test_a_clock_that_was_wrong_before_does_not_hide_that_a_ledger_lost_changes(
+    truth: Truth,
+) -> None:
+    gate = synced(truth)
+    gate.receive_head(truth.head(3600, seq=3), at(1), retained=False)
+    hear(gate, truth, 2)
+
+    hear(gate, truth, 4, seq=1)
+
+    assert gate.doubt(at(4)) is Reason.DIVERGED
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_what_was_being_loaded_when_a_ledger_lost_changes_is_let_go(
+    truth: Truth, *, made: bool
+) -> None:
+    shelf = SlowShelf()
+    gate = synced(truth, shelf)
+    shelf.made = made
+    hear(gate, truth, 1, ground_digest=1)
+    restored = Truth()
+    restored.tell(consent(1))
+    hear(gate, restored, 2)
+
+    shelf.made = True
+    gate.tick(at(2.5))
+    load(gate, restored, 3)
+    hear(gate, restored, 4)
+
+    assert gate.doubt(at(4)) is Reason.DIVERGED
+    assert gate.restraint(key(2)) != NO_FACTS
+
+
 def test_a_ledger_that_has_all_again_is_believed_again(truth: Truth) -> None:
     """It was a head out of its order."""
     gate = synced(truth)
@@ -543,6 +684,27 @@ def test_shards_cut_at_different_changes_are_brought_to_one_by_the_log(truth: Tr
 
     hear(gate, truth, 1)
     assert gate.doubt(at(1)) is None
+    assert gate.digests == truth.digests
+
+
+def test_what_is_heard_while_tables_are_being_made_is_there_when_they_are(truth: Truth) -> None:
+    shelf = SlowShelf()
+    shelf.made = False
+    gate = replica(shelf)
+    gate.receive_config(truth.config)
+    parts = truth.parts()
+    effects = hear(gate, truth, 0)
+    effects += gate.receive_log(truth.tell(refusal(3)), at(0.1))
+    effects += gate.tick(at(5))
+
+    shelf.made = True
+
+    assert effects == []
+    assert gate.tick(at(6)) == [Ask("gate", EPOCH)]
+    for part in parts:
+        gate.receive_snapshot(part, at(6))
+    hear(gate, truth, 6)
+    assert gate.doubt(at(6)) is None
     assert gate.digests == truth.digests
 
 
@@ -626,6 +788,7 @@ def test_another_epoch_is_loaded_and_nothing_vouched_for_until_then(truth: Truth
     gate.receive_config(other.config)
     load(gate, other, 1)
     assert gate.doubt(at(1)) is None
+    assert gate.doubt(at(2)) is None
     assert (gate.epoch, gate.digests) == (ANOTHER, other.digests)
 
 
@@ -646,8 +809,64 @@ def test_a_batch_of_a_later_epoch_is_a_doubt_before_its_head_is_heard(truth: Tru
     gate.receive_log(Truth(ANOTHER).tell(refusal(3)), at(1))
 
     assert gate.doubt(at(1)) is Reason.NOT_READY
-    hear(gate, truth, 2)
-    assert gate.doubt(at(2)) is None
+    gate.receive_head(truth.head(0.9), at(1.1), retained=False)  # it was on its way
+    assert gate.doubt(at(1.1)) is Reason.NOT_READY
+    behind = at(9, clock_error=-4)
+    gate.receive_head(truth.head(0.95), behind, retained=False)
+    assert gate.doubt(behind) is Reason.NOT_READY
+    hear(gate, truth, 11.1)
+    assert gate.doubt(at(11.1)) is None
+
+
+def test_a_batch_of_a_later_epoch_is_a_doubt_also_when_what_is_being_loaded_has_come(
+    truth: Truth,
+) -> None:
+    gate = replica()
+    gate.receive_config(truth.config)
+    hear(gate, truth, 0)
+
+    gate.receive_log(Truth(ANOTHER).tell(refusal(3)), at(1))
+    load(gate, truth, 1)
+
+    assert gate.digests == truth.digests
+    assert gate.doubt(at(1)) is Reason.NOT_READY
+
+
+def test_the_heads_of_the_later_epoch_prove_from_the_first_on(truth: Truth) -> None:
+    gate = synced(truth)
+    other = Truth(ANOTHER)
+    gate.receive_log(other.tell(refusal(3)), at(1))
+
+    gate.receive_config(other.config)
+    hear(gate, other, 1.1)
+    load(gate, other, 1.2)
+
+    assert gate.doubt(at(1.2)) is None
+
+
+def test_of_two_later_epochs_the_last_one_counts(truth: Truth) -> None:
+    gate = synced(truth)
+    other = Truth(ANOTHER)
+    gate.receive_log(Truth(ANOTHER + 1).tell(refusal(3)), at(1))
+    gate.receive_log(other.tell(refusal(3)), at(1))
+
+    gate.receive_config(other.config)
+    hear(gate, other, 1.1)
+    load(gate, other, 1.2)
+
+    assert gate.digests == other.digests
+    assert gate.doubt(at(1.2)) is Reason.NOT_READY
+
+
+def test_a_clock_that_was_wrong_when_a_later_epoch_was_heard_of_is_no_doubt_for_ever(
+    truth: Truth,
+) -> None:
+    gate = synced(truth)
+    gate.receive_log(Truth(ANOTHER).tell(refusal(3)), at(1, clock_error=1e8))
+
+    hear(gate, truth, 11.1)
+
+    assert gate.doubt(at(11.1)) is None
 
 
 def test_heads_of_a_replaced_epoch_count_only_when_nothing_is_heard_of_the_other(
@@ -832,6 +1051,31 @@ def test_a_batch_that_is_half_applied_is_a_doubt_and_its_refusals_count(
     assert questions(gate.tick(at(2))) == []
     assert gate.doubt(at(2)) is None
     assert gate.digests == truth.digests
+
+
+# --- what it vouches for towards others -----------------------------------------------------------
+
+
+def test_what_others_are_told_ends_when_its_own_certainty_does(truth: Truth) -> None:
+    gate = synced(truth)
+    proved = gate.vouched(at(0))
+    hear(gate, truth, 1, seq=3)
+    behind = gate.vouched(at(1))
+    gate.receive_log(Log(EPOCH, 5, 5, b"", b"", []), at(1.1))
+    gap = gate.vouched(at(1.1))
+
+    assert (proved.seq, proved.sure_until, proved.doubt) == (2, at(60).mono, None)
+    assert (behind.seq, behind.sure_until, behind.doubt) == (2, at(1.2).mono, None)
+    assert (gap.seq, gap.sure_until, gap.doubt) == (2, UNSURE, Reason.NOT_READY)
+
+
+def test_a_configuration_that_is_told_again_is_no_doubt_for_others(truth: Truth) -> None:
+    gate = synced(truth)
+    before = gate.vouched(at(1))
+
+    gate.receive_config(truth.config)
+
+    assert gate.vouched(at(1)) == before
 
 
 def test_patience_is_an_argument(truth: Truth) -> None:

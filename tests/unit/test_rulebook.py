@@ -1,12 +1,14 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 
+import msgspec
 import pytest
 
 from ringfence.call import Call
 from ringfence.campaign import Campaign, DialMode
 from ringfence.decision import Decision, Origin, Reason, Verdict
 from ringfence.row import NO_FACTS, NO_RESTRAINT, Ground, Restraint
+from ringfence.rules import rulebook
 from ringfence.rules.calendar import Opening
 from ringfence.rules.rulebook import (
     HORIZON,
@@ -17,6 +19,7 @@ from ringfence.rules.rulebook import (
     Rule,
     Rulebook,
     Terms,
+    _Memory,
     decide,
     explain,
 )
@@ -172,6 +175,7 @@ OBJECTION = Restraint(objected=True)
 DOUBTS = [
     Reason.NOT_READY, Reason.STALE, Reason.DIVERGED,
     Reason.CLOCK_SKEW, Reason.FORKED, Reason.EVIDENCE_UNAVAILABLE,
+    Reason.ATTEMPT_UNCONFIRMED,
 ]  # fmt: skip
 
 
@@ -186,6 +190,34 @@ def test_a_gate_in_doubt_defers_whatever_it_holds(doubt: Reason) -> None:
         assert (decision.verdict, decision.reason) == (Verdict.DEFER, doubt)
         assert decision.retry_at is None
         assert not decision
+
+
+def test_answers_are_remembered_for_their_question_and_only_so_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What one quarter, rulebook, campaign or row was told says nothing of another."""
+    asked: list[Case] = []
+
+    def look(case: Case) -> Answer:
+        asked.append(case)
+        return ALLOW if case.ground.text else REFUSED
+
+    def told(ground: Ground, at: datetime) -> tuple[bool, int]:
+        return bool(decide(steady, TERMS, CALL, ground.pack(), (), at)), len(asked)
+
+    memory = _Memory(2)
+    monkeypatch.setattr(rulebook, "_remembered", memory)
+    steady = msgspec.structs.replace(book(look), steady=lambda _: True)
+    later = NOW + timedelta(minutes=15)
+
+    assert told(Ground(text=1), NOW) == (True, 1)
+    assert told(Ground(text=1), NOW + timedelta(minutes=14)) == (True, 1)
+    assert told(Ground(text=0), NOW) == (False, 2)
+    assert told(Ground(text=1), later) == (True, 3)
+    assert told(Ground(text=0), NOW) == (False, 3)
+    assert told(Ground(text=1), NOW) == (True, 4)  # it had made room
+    assert not decide(book(always(None)), TERMS, CALL, Ground(text=1).pack(), (), later)
+    assert (len(memory._answers), len(memory._asked)) == (2, 2)
 
 
 def test_a_gate_without_its_campaigns_defers_and_does_not_deny_them() -> None:

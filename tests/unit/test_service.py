@@ -17,7 +17,7 @@ from ringfence.ledger.intake import Received, read
 from ringfence.ledger.service import Ledger
 from ringfence.link import Message
 from ringfence.testing import Clock, MemoryBroker, serve_ledger
-from ringfence.wire import ChainHead, encode
+from ringfence.wire import Ask, ChainHead, encode
 
 TUESDAY = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 HEAD = ChainHead("tunis", "0" * 16, 3, bytes(32), TUESDAY)
@@ -43,6 +43,11 @@ class House:
             await until(lambda: self.broker.published)
             yield ledger
 
+    def beat_every(self, seconds: float) -> None:
+        assert self.settings.ledger is not None
+        ledger = msgspec.structs.replace(self.settings.ledger, heartbeat=seconds)
+        self.settings = msgspec.structs.replace(self.settings, ledger=ledger)
+
     def tell(self, what: str, payload: bytes) -> None:
         self.broker.publish(Message(f"ringfence/1/acme/{what}", payload))
 
@@ -50,6 +55,10 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     return House(tmp_path)
+
+
+def topic(message: Message) -> str:
+    return message.topic.rpartition("/")[2]
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -67,6 +76,29 @@ async def test_an_instant_that_cannot_be_written_in_utc_does_not_end_the_ledger(
         await until(lambda: ledger.counts.taken)
 
         assert (ledger.counts.rejected, ledger.counts.taken) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        (Ask("tunis", 0, config=True, head=True), ["head"]),
+        (Ask("tunis", 0, config=True), ["config", "head"]),
+    ],
+)
+async def test_a_gate_need_not_wait_for_the_next_heartbeat(
+    house: House, question: Ask, told: list[str]
+) -> None:
+    """One answer serves all gates that ask within a moment."""
+    house.beat_every(60)
+    async with house.ledger():
+        # Two are sent at the start: the first, and one because the link came up.
+        await until(lambda: list(map(topic, house.broker.published)).count("head") == 2)
+        for _ in range(3):
+            house.tell("ask", encode(question))
+        asked = len(house.broker.published)
+        await until(lambda: len(house.broker.published) >= asked + len(told))
+
+    assert [topic(message) for message in house.broker.published[asked:]] == told
 
 
 async def test_reports_are_read_beside_the_loop(

@@ -11,6 +11,7 @@ from tests.unit.test_gate import CALL, CONSENT, NUMBER, House, confirmed, until
 from ringfence import Gate, Reason, Refusal
 from ringfence.ledger.service import Ledger
 from ringfence.ledger.succession import Contested
+from ringfence.replica import Replica
 
 
 @pytest.fixture
@@ -30,8 +31,9 @@ async def spoken(ledger: Ledger) -> None:
 
 
 def seq_of_head(gate: Gate) -> int:
-    head = gate._books["acme"].replica.head
-    return 0 if head is None else head.seq
+    replica = gate._books["acme"].replica
+    assert isinstance(replica, Replica)
+    return 0 if replica.head is None else replica.head.seq
 
 
 async def test_a_ledger_restored_from_a_copy_says_nothing_until_it_is_told_to_take_over(

@@ -9,8 +9,12 @@ import pytest
 from tests.unit.test_gate import CALL, NUMBER, House, until
 
 from ringfence import Gate, InvalidNumber, Objection, Outcome, Reason, Refusal, Verdict, Withdrawal
+from ringfence.decision import Decision
 from ringfence.event import Event
+from ringfence.table import TableError
+from ringfence.watch import AT_ONCE, Watch, Watches
 
+REFUSED = Decision(Verdict.DENY, Reason.REFUSED)
 ELSEWHERE = Refusal(to="+33639980002", principal="acme")
 
 
@@ -98,6 +102,50 @@ async def test_a_refusal_that_was_told_while_the_gate_was_away_ends_the_call(hou
             await anyio.sleep_forever()
 
         assert watch.revoked
+
+
+async def test_of_many_calls_each_is_looked_at_once_some_in_each_turn() -> None:
+    """After a load anything may have been said of anyone; the event loop is not held for it."""
+    watches, looked = Watches(), []
+
+    def watch(key: int) -> Watch:
+        def judge() -> None:
+            looked.append(key)
+
+        return Watch([key, -key], judge, watches)
+
+    under_way = {key: watch(key) for key in range(1, 3 * AT_ONCE + 1)}
+    for one in under_way.values():
+        watches.add(one)
+
+    watches.look_at_all()
+    assert len(looked) == AT_ONCE
+    for key in (under_way.keys() - looked) & set(range(1, 3 * AT_ONCE, 2)):
+        watches.drop(under_way.pop(key))  # calls that end meanwhile are not looked at
+    while watches.look_on():
+        pass
+
+    assert sorted(looked) == sorted(under_way)
+
+
+async def test_a_look_that_could_not_tell_is_repeated() -> None:
+    """As where another process was stopped while it wrote the row."""
+    watches = Watches()
+    said: list[Decision | TableError] = [TableError("half written"), TableError("still"), REFUSED]
+
+    def judge() -> Decision:
+        told = said.pop(0)
+        if isinstance(told, TableError):
+            raise told
+        return told
+
+    async with Watch([1], judge, watches) as watch:
+        watches.look_again()
+        assert not watch.revoked
+        watches.look_again()
+        await anyio.sleep_forever()
+
+    assert watch.decision == REFUSED
 
 
 async def test_a_call_nobody_could_place_is_not_watched(house: House) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from ringfence.broker import LocalBroker, start_broker
 from ringfence.demo import world as worlds
-from ringfence.demo.dialer import Tally, ask, dial, settle
+from ringfence.demo.dialer import Answer, Tally, ask, dial, settle
 from ringfence.demo.stage import Actor, act, run
 from ringfence.demo.world import CALLER_ID, CONSENTS, LEADS, REFUSALS, Lead, World
 
@@ -112,7 +112,8 @@ class Play:
         self.scene = "an agent at gate A records refusals; gate B must stop those numbers"
         taken = []
         for number in world.spare[:REFUSALS_TIMED]:
-            allowed = await self._refusal(number)
+            call = await self._place(number)
+            allowed = await self._refused(call)
             began = time.monotonic()
             stopped = allowed and await self._stopped(1, number)
             taken.append(time.monotonic() - began if stopped else float("inf"))
@@ -125,11 +126,12 @@ class Play:
         )
 
     async def _survive(self, world: World, broker: LocalBroker) -> None:
-        self.scene = "the broker is killed; refusals go on at gate A"
+        self.scene = "the broker is killed while people are called; refusals go on at gate A"
         before = self._events("refusal")
-        await broker.kill()
         numbers = world.spare[REFUSALS_TIMED : REFUSALS_TIMED + REFUSALS_IN_OUTAGE]
-        recorded = sum([await self._refusal(number) for number in numbers])
+        calls = [await self._place(number) for number in numbers]
+        await broker.kill()
+        recorded = sum([await self._refused(call) for call in calls])
         here = [await self._stopped(0, number) for number in numbers]
         self.state(
             f"without a broker gate A took {recorded} refusals and stopped each number at once",
@@ -160,13 +162,15 @@ class Play:
             held=holds and decisions > LEADS,
         )
 
-    async def _refusal(self, number: str) -> bool:
-        """Place a call at gate A in which the person refuses; say whether it was allowed."""
-        port = self._ports()[0]
-        answer = await ask(port, Lead(number, CALLER_ID))
-        if answer.verdict == "ALLOW":
-            await settle(port, answer.attempt, "REFUSED")
-        return answer.verdict == "ALLOW"
+    async def _place(self, number: str) -> Answer:
+        """Ask gate A for a call."""
+        return await ask(self._ports()[0], Lead(number, CALLER_ID))
+
+    async def _refused(self, call: Answer) -> bool:
+        """Let the person who is called refuse; say whether the call was allowed."""
+        if call.verdict == "ALLOW":
+            await settle(self._ports()[0], call.attempt, "REFUSED")
+        return call.verdict == "ALLOW"
 
     async def _stopped(self, gate: int, number: str) -> bool:
         port = self._ports()[gate]

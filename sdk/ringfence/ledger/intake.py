@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
+import numpy as np
 
-from ringfence.event import AnyEvent, Event
-from ringfence.ledger.sequencer import MAX_BATCH, Sequencer, keys_of, objection_to
+from ringfence.event import AnyEvent, Attempt, Cap, Event
+from ringfence.fold import fold_restraint
+from ringfence.ledger.sequencer import MAX_BATCH, History, Sequencer, keys_of, objection_to
 from ringfence.ledger.store import Batch, Store
 from ringfence.ledger.witness import Claim, Finding
 from ringfence.wire import (
+    Exhausted,
     Known,
     Rejected,
     Reply,
@@ -199,11 +202,17 @@ class Intake:
                 again[one.sender].append(one.id)
         seqs = {name: seq for name, (seq, _) in known.items()}
         taken.answers.extend(_known(principal, self._store.epoch, again, seqs))
-        taken.batches.extend(self._number(principal, list(fresh.values()), after))
-
-    def _number(self, principal: str, events: list[Event], after: int) -> Iterator[Batch]:
-        keys = {key for event in events for key in keys_of(event)}
+        keys = {key for event in fresh.values() for key in keys_of(event)}
         history = {key: list(told) for key, told in self._store.history(principal, keys).items()}
+        events, exhausted = _within_their_caps(list(fresh.values()), history)
+        if exhausted:
+            senders = {one.id: one.sender for one, _ in sound}
+            taken.answers.extend(Answer(principal, senders[no.id], no) for no in exhausted)
+        taken.batches.extend(self._number(principal, events, history, after))
+
+    def _number(
+        self, principal: str, events: list[Event], history: dict[int, list[Event]], after: int
+    ) -> Iterator[Batch]:
         sequencer = self._sequencers[principal]
         for start in range(0, len(events), MAX_BATCH):
             some = events[start : start + MAX_BATCH]
@@ -213,6 +222,36 @@ class Intake:
             for event in some:
                 for key in keys_of(event):
                     history.setdefault(key, []).append(event)
+
+
+def _within_their_caps(
+    events: list[Event], history: History
+) -> tuple[list[Event], list[Exhausted]]:
+    """Part the events that are taken from the attempts of which there are enough, in their order.
+
+    What is stored is the attempt alone: its cap was met then, and says nothing of it later.
+    """
+    if not any(map(_cap_of, events)):
+        return events, []
+    taken: list[Event] = []
+    exhausted: list[Exhausted] = []
+    filed: dict[int, list[Event]] = defaultdict(list)
+    for event in events:
+        keys, cap = keys_of(event), _cap_of(event)
+        if cap is not None:
+            known = fold_restraint(t for key in keys for t in (*history.get(key, ()), *filed[key]))
+            if not cap.left(known):
+                row = np.array([keys[0], *known.pack()], "<u8").tobytes()
+                exhausted.append(Exhausted(event.id, row))
+                continue
+        taken.append(event if cap is None else msgspec.structs.replace(event, cap=None))
+        for key in keys:
+            filed[key].append(event)
+    return taken, exhausted
+
+
+def _cap_of(event: Event) -> Cap | None:
+    return event.cap if isinstance(event, Attempt) else None
 
 
 def _raise_if_of_the_store(error: Exception) -> None:

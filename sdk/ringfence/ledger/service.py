@@ -173,7 +173,8 @@ class Ledger:
             ledger.take_over, ledger.hearing = take_over, hearing
             yield ledger
         finally:
-            store.close()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(store.close)
 
     async def serve(self, began: Callable[[], None] = lambda: None) -> None:
         """Serve until cancelled. What was stored before then is never lost.
@@ -240,6 +241,10 @@ class Ledger:
         self._claimed.set()
 
     def _note(self, principal: str, ask: Ask) -> None:
+        if ask.config:
+            self._announce = self._announce or not ask.head
+            self._beat.set()  # what follows answers all who ask within `SOON`
+            return
         if ask.first:
             self._ranges[principal, ask.gate] = ask
         else:

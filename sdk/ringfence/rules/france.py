@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 import msgspec
 
 from ringfence.decision import Reason, Verdict
+from ringfence.event import Cap
 from ringfence.number import InvalidNumber, Territory, parse
 from ringfence.row import Facts, Ground, date_of, day_in, day_of
 from ringfence.rules import articles as law
@@ -333,6 +334,16 @@ def _attempts(reading: Reading, case: Case) -> Answer | None:
     return _defer(Reason.ATTEMPT_LIMIT, case, fourth + reading.attempt_window + 1)
 
 
+def _cap(reading: Reading, case: Case) -> Cap | None:
+    """What `_attempts` asks, for whoever knows of attempts that the rows do not show yet.
+
+    Where the person may be in several territories the window begins on the earliest of their dates.
+    """
+    if not case.terms.canvassing:
+        return None
+    return Cap(MAX_ATTEMPTS, date_of(case.quarter.first_day - reading.attempt_window))
+
+
 def _defer(reason: Reason, case: Case, day: int) -> Answer:
     return Answer(Verdict.DEFER, reason, midnight(case.territories, date_of(day)))
 
@@ -377,6 +388,7 @@ def rulebook(interpretation: Interpretation = Interpretation.CONSERVATIVE) -> Ru
         rules=_rules(reading),
         opening=reading.opening,
         steady=_without_slot,
+        cap=partial(_cap, reading),
     )
 
 

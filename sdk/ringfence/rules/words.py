@@ -99,6 +99,13 @@ _WORDS = {
         "The evidence of this call cannot be recorded, so the call must wait.",
         law.L223_1_3,
     ),
+    Reason.ATTEMPT_UNCONFIRMED: _said(
+        "Le registre n’a pas confirmé à temps que la personne peut encore être appelée : l’appel"
+        " doit attendre.",
+        "The ledger has not confirmed in time that the person may be called once more, so the call"
+        " must wait.",
+        law.FOUR_IN_THIRTY,
+    ),
     Reason.SECTOR_BANNED: _said(
         "Le démarchage téléphonique est interdit dans ce secteur, même avec le consentement de la"
         " personne, et aucune exception ne vaut pour cet appel.",
