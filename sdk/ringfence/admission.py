@@ -81,7 +81,7 @@ class Admission:
         self._ask = ask
         self._permits = Permits(MAX_PERMITS, PERMIT_KEPT)
         self._clock = clock
-        self._in_trouble = False
+        self._in_trouble = self._crowded = False
         self._settler = self._settle  # one bound method for all permits
 
     # --- permits ------------------------------------------------------------------------------
@@ -111,9 +111,12 @@ class Admission:
         """Begin while no other gate of the machine can: what they reserved meanwhile counts."""
         try:
             with book.turn():
+                self._crowded = False
                 return self._begin(call, self._ask(call))
         except BulletinError as error:
-            log.warning("a call is deferred: %s", error)
+            if not self._crowded:  # one line for each time it begins, and not for each call
+                log.warning("calls are deferred: %s", error)
+            self._crowded = True
             return self._begin(call, asked._replace(decision=_unavailable(asked.decision)))
 
     def _begin(self, call: Call, asked: Asked) -> Permit:

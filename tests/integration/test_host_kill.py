@@ -4,9 +4,11 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 import anyio
 import anyio.abc
@@ -27,10 +29,17 @@ MEMBER = Path(__file__).with_name("member.py")
 TUESDAY = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 GATES = 4
 KILLS = 12
+P = TypeVar("P")
 SHARE = """
 share = true
 attempts = { margin = 0 }
 """
+
+
+def the_pipe(pipe: P | None) -> P:
+    """Give what is there as it was asked for."""
+    assert pipe is not None
+    return pipe
 
 
 class Machine:
@@ -53,6 +62,31 @@ class Machine:
         """The instant that a process which starts now is told, so that all clocks agree."""
         return datetime.fromtimestamp(self.clock().utc, UTC).replace(tzinfo=None).isoformat()
 
+    async def ledger(self) -> anyio.abc.Process:
+        command = [sys.executable, "-m", "ringfence", "ledger", "serve", "--config"]
+        return await anyio.open_process(
+            [*command, str(self.config), "--rehearse-at", self.now],
+            stdout=subprocess.DEVNULL,
+            stderr=None,
+        )
+
+    async def race(self, gates: int) -> None:
+        """Have gates ask for the same numbers, all from the same moment on."""
+        command = [sys.executable, "-m", "tests.integration.racer", str(self.config), self.now]
+        async with AsyncExitStack() as stack:
+            racers = [
+                await stack.enter_async_context(await anyio.open_process(command, stderr=None))
+                for _ in range(gates)
+            ]
+            told = [BufferedByteReceiveStream(the_pipe(racer.stdout)) for racer in racers]
+            for lines in told:
+                assert await lines.receive_until(b"\n", 100) == b"ready"
+            for racer in racers:
+                await the_pipe(racer.stdin).send(b".")
+            for lines in told:
+                while (line := await lines.receive_until(b"\n", 100)) != b"done":
+                    self.seen[line.decode()] += 1
+
     async def dial(self) -> None:
         """Be a dialer whose gate is killed now and then, and started anew, until all is done."""
         while not await self._live(self._random.randrange(1, 30)):
@@ -65,16 +99,14 @@ class Machine:
         seed = str(self._random.randrange(1 << 30))
         given = [str(MEMBER), str(self.config), self.now, seed]
         async with await anyio.open_process([sys.executable, *given], stderr=None) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            lines = BufferedByteReceiveStream(process.stdout)
+            lines = BufferedByteReceiveStream(the_pipe(process.stdout))
             while (line := await lines.receive_until(b"\n", 100)) != b"done":
                 self.seen[line.decode()] += 1
                 calls -= 1
                 if not calls and self.kills < KILLS:
                     process.kill()
                     return False
-                await process.stdin.send(b".")
+                await the_pipe(process.stdin).send(b".")
             return True
 
     async def sync(self) -> None:
@@ -108,12 +140,7 @@ async def test_gates_that_are_killed_make_four_attempts_together_and_never_a_fif
     scene: Scene,
 ) -> None:
     machine = Machine(scene)
-    command = [sys.executable, "-m", "ringfence", "ledger", "serve", "--config"]
-    ledger = await anyio.open_process(
-        [*command, str(machine.config), "--rehearse-at", machine.now],
-        stdout=subprocess.DEVNULL,
-        stderr=None,
-    )
+    ledger = await machine.ledger()
     try:
         await consents(scene, machine.clock)
         async with anyio.create_task_group() as beside:
@@ -130,3 +157,19 @@ async def test_gates_that_are_killed_make_four_attempts_together_and_never_a_fif
     assert machine.ended
     assert max(machine.seen.values()) == 4
     assert sum(machine.seen.values()) >= 4 * len(NUMBERS) - machine.kills
+
+
+@pytest.mark.timeout(180)
+async def test_gates_that_ask_for_the_same_people_at_once_make_exactly_four_attempts(
+    scene: Scene,
+) -> None:
+    machine = Machine(scene)
+    ledger = await machine.ledger()
+    try:
+        await consents(scene, machine.clock)
+        await machine.race(GATES)
+    finally:
+        ledger.kill()
+        await ledger.aclose()
+
+    assert machine.seen == dict.fromkeys(NUMBERS, 4)
