@@ -494,7 +494,8 @@ class Replica:
             return
         self._loading = Assembly(*tables, head.shards)
         self._backlog = self._coming
-        self._behind_since = None
+        if self._behind_since is None:  # what is heard of from now on is old when all has come
+            self._behind_since = now.mono
         # What comes to nothing again and again is tried more and more rarely.
         pause = self._patience.answer * 2 ** min(self._vain, 6) if self._vain > 1 else 0.0
         self._ask_at = now.mono + pause + self._delay()

@@ -1,6 +1,7 @@
 """What a replica vouches for it can prove; the rest it doubts, asks for, and gets in the end."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import msgspec
 import pytest
@@ -51,10 +52,22 @@ def load(gate: Replica, truth: Truth, seconds: float) -> None:
         gate.receive_snapshot(part, at(seconds))
 
 
+class FullShelf(MemoryShelf):
+    """A shelf on a disk that fills up."""
+
+    ready = True
+
+    def new(self, epoch: int, grounds: int, restraints: int) -> tuple[Table, Table]:
+        if not self.ready:
+            msg = "no space"
+            raise TableError(msg)
+        return super().new(epoch, grounds, restraints)
+
+
 class SlowShelf:
     """A shelf on which tables are being made for a while."""
 
-    made = True
+    ready = True
 
     def __init__(self) -> None:
         self._shelf = MemoryShelf()
@@ -63,7 +76,7 @@ class SlowShelf:
         return None
 
     def new(self, epoch: int, grounds: int, restraints: int) -> tuple[Table, Table] | None:
-        return self._shelf.new(epoch, grounds, restraints) if self.made else None
+        return self._shelf.new(epoch, grounds, restraints) if self.ready else None
 
     def keep(self, ground: Table, restraint: Table) -> None:
         """Nothing to do."""
@@ -561,7 +574,7 @@ def test_another_epoch_ends_what_a_ledger_that_lost_changes_began(truth: Truth) 
 
 def test_an_older_head_does_not_hide_that_a_ledger_lost_changes(truth: Truth) -> None:
     earlier = Truth(EPOCH - 1)
-    earlier.tell(*map(refusal, range(9)))
+    earlier.tell(*map(refusal, range(1, 9)))
     gate = synced(earlier)
     hear(gate, truth, 1)
     load(gate, truth, 1)
@@ -585,19 +598,19 @@ def test_a_clock_that_was_wrong_before_does_not_hide_that_a_ledger_lost_changes(
     assert gate.doubt(at(4)) is Reason.DIVERGED
 
 
-@pytest.mark.parametrize("made", [True, False])
+@pytest.mark.parametrize("ready", [True, False])
 def test_what_was_being_loaded_when_a_ledger_lost_changes_is_let_go(
-    truth: Truth, *, made: bool
+    truth: Truth, *, ready: bool
 ) -> None:
     shelf = SlowShelf()
     gate = synced(truth, shelf)
-    shelf.made = made
+    shelf.ready = ready
     hear(gate, truth, 1, ground_digest=1)
     restored = Truth()
     restored.tell(consent(1))
     hear(gate, restored, 2)
 
-    shelf.made = True
+    shelf.ready = True
     gate.tick(at(2.5))
     load(gate, restored, 3)
     hear(gate, restored, 4)
@@ -659,6 +672,43 @@ def test_a_log_that_is_gone_between_the_shards_of_a_first_load_loads_anew(truth:
     assert gate.doubt(at(0.4)) is None
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_tables_that_are_behind_are_no_better_when_their_load_has_to_begin_anew(
+    truth: Truth, *, full: bool
+) -> None:
+    """The ledger cuts more shards, and there are no tables for them yet, or no space."""
+    shelf = FullShelf() if full else SlowShelf()
+    gate = synced(truth, shelf)
+    truth.tell(refusal(3))
+    hear(gate, truth, 1)
+    gate.tick(at(1.3))
+    gate.receive_reply(Gone(EPOCH, 3), at(1.5))
+
+    shelf.ready = False
+    with pytest.raises(TableError) if full else nullcontext():
+        hear(gate, truth, 1.6, shards=2)
+
+    assert gate.doubt(at(1.6)) is Reason.NOT_READY
+    assert gate.vouched(at(1.6)).sure_until < at(1.6).mono
+    gate.tick(at(1.7))
+    assert gate.doubt(at(1.7)) is Reason.NOT_READY
+
+
+def test_what_was_heard_of_during_a_load_is_given_no_moment_after_it(truth: Truth) -> None:
+    gate = replica()
+    gate.receive_config(truth.config)
+    hear(gate, truth, 0)
+    parts = truth.parts()
+    truth.tell(refusal(3))
+    gate.receive_head(truth.head(-60), at(0.5), retained=False)
+
+    for part in parts:
+        gate.receive_snapshot(part, at(1))
+
+    assert gate.seq == 2
+    assert gate.doubt(at(1)) is Reason.NOT_READY
+
+
 def test_that_a_log_is_gone_which_nobody_needs_any_more_is_passed_over(truth: Truth) -> None:
     gate = synced(truth)
     lost = truth.tell(refusal(3))
@@ -689,7 +739,7 @@ def test_shards_cut_at_different_changes_are_brought_to_one_by_the_log(truth: Tr
 
 def test_what_is_heard_while_tables_are_being_made_is_there_when_they_are(truth: Truth) -> None:
     shelf = SlowShelf()
-    shelf.made = False
+    shelf.ready = False
     gate = replica(shelf)
     gate.receive_config(truth.config)
     parts = truth.parts()
@@ -697,7 +747,7 @@ def test_what_is_heard_while_tables_are_being_made_is_there_when_they_are(truth:
     effects += gate.receive_log(truth.tell(refusal(3)), at(0.1))
     effects += gate.tick(at(5))
 
-    shelf.made = True
+    shelf.ready = True
 
     assert effects == []
     assert gate.tick(at(6)) == [Ask("gate", EPOCH)]
@@ -780,6 +830,7 @@ def test_loads_that_are_always_in_vain_become_rare(truth: Truth) -> None:
 
 def test_another_epoch_is_loaded_and_nothing_vouched_for_until_then(truth: Truth) -> None:
     gate = synced(truth)
+    hear(gate, truth, 0.5)
     other = Truth(ANOTHER)
     other.tell(objection(9))
 
@@ -969,18 +1020,6 @@ def test_a_ground_that_is_turned_away_counts_no_longer_and_the_gate_is_told(trut
 # --- where there is no space ----------------------------------------------------------------------
 
 
-class FullShelf(MemoryShelf):
-    """A shelf on a disk that fills up."""
-
-    full = False
-
-    def new(self, epoch: int, grounds: int, restraints: int) -> tuple[Table, Table]:
-        if self.full:
-            msg = "no space"
-            raise TableError(msg)
-        return super().new(epoch, grounds, restraints)
-
-
 @pytest.mark.parametrize(
     "needs_space",
     [
@@ -995,7 +1034,7 @@ def test_a_full_disk_leaves_a_doubt_and_space_removes_it(
 ) -> None:
     shelf = FullShelf()
     gate = synced(truth, shelf)
-    shelf.full = True
+    shelf.ready = False
     truth.tell(refusal(3))
     hear(gate, truth, 1)
     gate.tick(at(1.3))
@@ -1006,7 +1045,7 @@ def test_a_full_disk_leaves_a_doubt_and_space_removes_it(
     assert gate.doubt(at(1.5)) is not None
     gate.tick(at(1.6))
     assert gate.doubt(at(1.9)) is not None
-    shelf.full = False
+    shelf.ready = True
     truth.sequencer.ground.epoch = truth.sequencer.restraint.epoch = 2 * ANOTHER
     gate.receive_config(msgspec.structs.replace(truth.config, epoch=2 * ANOTHER))
     hear(gate, truth, 2)
