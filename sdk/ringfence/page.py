@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self
 from ringfence.decision import Reason
 from ringfence.seqlock import begun, ended, unordered
 
-__all__ = ["NOTHING", "Page", "PageError", "Vouched", "boot_of_machine"]
+__all__ = ["NOTHING", "STAMP", "Page", "PageError", "Vouched", "boot_of_machine"]
 
 MAGIC = int.from_bytes(b"RFpage\n\0", "little")
 FORMAT = 1
@@ -76,9 +76,12 @@ NOTHING = Vouched()
 class Page:
     """One page; `create` is for its one writer, `open` for all who read."""
 
+    words: "memoryview[int]"
+    """All of it; whoever compares stamps at each decision looks at the word at `STAMP` itself."""
+
     def __init__(self, memory: mmap.mmap, boot: bytes) -> None:
         self._memory = memory
-        self._words = memoryview(memory).cast("Q")
+        self.words = memoryview(memory).cast("Q")
         self._boot = boot
 
     @classmethod
@@ -90,7 +93,7 @@ class Page:
         know. PageError where there is no space, or on a machine where nothing can be shared.
         """
         page = cls(_mapped(path, os.O_RDWR | os.O_CREAT), boot or boot_of_machine())
-        words = page._words
+        words = page.words
         if (words[0], words[1]) != (MAGIC, FORMAT):
             words[STAMP] = begun(0)
             words[0], words[1] = MAGIC, FORMAT
@@ -110,7 +113,7 @@ class Page:
         where nothing can be shared.
         """
         page = cls(_mapped(path, os.O_RDONLY), boot or boot_of_machine())
-        magic, number = page._words[:STAMP].tolist()
+        magic, number = page.words[:STAMP].tolist()
         if (magic, number) != (MAGIC, FORMAT):
             page.close()
             msg = f"{path} is no page of format {FORMAT}: restart the keeper of the tables"
@@ -120,14 +123,14 @@ class Page:
     @property
     def stamp(self) -> int:
         """Another one each time that something is said."""
-        return self._words[STAMP]
+        return self.words[STAMP]
 
     def say(self, vouched: Vouched) -> None:
         """Let all who read know at once. Killed in the middle, it leaves what says nothing."""
         epoch, seq, proved_at, until, clock, doubt, *counts = vouched
         at = math.nan if proved_at is None else proved_at
         fields = self._boot, epoch, seq, at, until, clock, DOUBTS.index(doubt), *counts
-        words = self._words
+        words = self.words
         stamp = words[STAMP]
         words[STAMP] = begun(stamp)
         BODY.pack_into(self._memory, AT, *fields)
@@ -139,7 +142,7 @@ class Page:
         That is `NOTHING` if a writer was stopped or killed while it said it, which is known after
         a millisecond or so: keep the stamp from before, and ask again when it is another.
         """
-        words = self._words
+        words = self.words
         for _ in range(TRIES):
             stamp = words[STAMP]
             fields = BODY.unpack_from(self._memory, AT)
@@ -149,7 +152,7 @@ class Page:
         return NOTHING
 
     def close(self) -> None:
-        self._words.release()
+        self.words.release()
         self._memory.close()
 
     def _told(self, fields: tuple[Any, ...]) -> Vouched:

@@ -110,6 +110,7 @@ class Syncer:
         self._asks: deque[tuple[str, Ask]] = deque(maxlen=MAX_ASKS)
         self._asked = anyio.Event()
         self._estates: Estates | None = None
+        self._trouble: dict[str, str] = {}
 
     async def run(self) -> NoReturn:
         """Wait for the turn, and sync until cancelled."""
@@ -189,12 +190,7 @@ class Syncer:
             topic = Topic.parse(message.topic)
             shared = self._shared.get(topic.principal)
             if shared is not None:
-                now = self._clock()
-                effects = shared.replica.hear(
-                    topic.what, message.payload, now, retained=message.retained
-                )
-                self._act(topic.principal, effects)
-                shared.say(now)
+                self._hear(topic, shared, message)
         except (BulletinError, OSError, TableError, WireError) as error:
             log.warning("%s: %s", message.topic, error)
 
@@ -215,18 +211,36 @@ class Syncer:
         if self._estates is not None:
             self._estates.link_changed(up=state.phase is Phase.UP)
 
+    def _hear(self, topic: Topic, shared: Shared, message: Message) -> None:
+        now = self._clock()
+        try:
+            effects = shared.replica.hear(
+                topic.what, message.payload, now, retained=message.retained
+            )
+            self._act(topic.principal, effects)
+        finally:  # what cannot be applied is a doubt, too
+            shared.say(now)
+
     async def _tick(self) -> None:
         while True:
-            now = self._clock()
             for name, shared in self._shared.items():
                 try:
-                    self._act(name, shared.replica.tick(now))
-                    shared.say(now)
+                    self._pass_time(name, shared)
                     if shared.unwritten:
                         await anyio.to_thread.run_sync(shared.write)
+                    self._trouble.pop(name, None)
                 except (BulletinError, OSError, TableError) as error:
-                    log.warning("%s: %s", name, error)
+                    if self._trouble.get(name) != str(error):  # once, and not at each tick
+                        log.warning("%s: %s", name, error)
+                    self._trouble[name] = str(error)
             await anyio.sleep(TICK)
+
+    def _pass_time(self, principal: str, shared: Shared) -> None:
+        now = self._clock()
+        try:
+            self._act(principal, shared.replica.tick(now))
+        finally:
+            shared.say(now)
 
     async def _ask(self, link: AnyLink) -> None:
         while True:

@@ -16,9 +16,11 @@ from ringfence.bulletin import Bulletin, BulletinError, BulletinFull
 from ringfence.config import AttemptSettings
 from ringfence.host import bulletin_of, tables_of
 from ringfence.locks import Lock
+from ringfence.table import Rows, Table, TableError
 
 LOCAL = AttemptSettings(margin=0)
 REFUSAL = Refusal(to=NUMBER, principal="acme")
+REFUSAL_OF_ANOTHER = Refusal(to="+33639980002", principal="acme")
 
 
 class Machine(House):
@@ -256,6 +258,29 @@ async def test_an_attempt_that_the_others_cannot_be_told_of_is_given_back(
 
     assert permit.decision.reason is Reason.EVIDENCE_UNAVAILABLE
     assert [bool(permit) for permit in permits] == [True] * 4 + [False]
+
+
+async def test_what_the_syncer_cannot_apply_stops_calls_in_all_gates(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk too full for the rows: they wait, and so do calls."""
+    upsert = Table.upsert
+
+    def full(table: Table, rows: Rows) -> None:
+        if table._path is None:  # that of the ledger, which is in memory
+            upsert(table, rows)
+            return
+        msg = "no space"
+        raise TableError(msg)
+
+    async with machine.two() as (one, other):
+        with monkeypatch.context() as patched:
+            patched.setattr(Table, "upsert", full)
+            await one.record(REFUSAL_OF_ANOTHER)
+            for gate in (one, other):
+                await until(lambda: gate.check(CALL).reason is Reason.NOT_READY)  # noqa: B023 - at once
+        for gate in (one, other):
+            await until(lambda: gate.check(CALL).allowed)  # noqa: B023 - likewise
 
 
 @pytest.mark.parametrize("gone", ["ground.table", "restraint.table"])

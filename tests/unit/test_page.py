@@ -64,7 +64,7 @@ def test_a_writer_that_was_killed_while_it_spoke_has_said_nothing(
     writer: Page, reader: Page, path: Path
 ) -> None:
     writer.say(SURE)
-    writer._words[STAMP] += 1
+    writer.words[STAMP] += 1
 
     stamp = reader.stamp
     assert reader.read() == NOTHING
