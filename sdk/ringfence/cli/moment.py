@@ -36,7 +36,10 @@ async def open_gate(settings: Settings, name: str, patience: float) -> AsyncIter
         raise ConfigError(msg)
     with tempfile.TemporaryDirectory(prefix=f"ringfence-{name}-") as folder:
         own = msgspec.structs.replace(
-            settings.gate, id=f"{name}-{new_id()[:8]}", data=Path(folder) / "gate"
+            settings.gate,
+            id=f"{name}-{new_id()[:8]}",
+            data=Path(folder) / "gate",
+            share=False,  # nobody else is in that folder
         )
         async with Gate(msgspec.structs.replace(settings, gate=own)) as gate:
             await await_ready(gate, patience)
