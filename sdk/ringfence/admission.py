@@ -197,7 +197,7 @@ class Admission:
         confirmation = permit.confirmation
         if confirmation is not None:
             try:
-                await confirmation.wait()
+                await confirmation.wait(self._courier.send_again)
             except anyio.get_cancelled_exc_class():
                 if confirmation.abandoned:  # nobody is told, so no call is placed
                     self._conclude(permit)

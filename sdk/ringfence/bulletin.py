@@ -190,6 +190,16 @@ class Bulletin:
             with suppress(BulletinBusy), self._turn:
                 pass  # its beginning tells them
 
+    @property
+    def series(self) -> int:
+        """Names all that is told from its beginning, when nobody else had it open, to its end."""
+        return self._leaf.series
+
+    @property
+    def owes(self) -> bool:
+        """Whether there is something that was dropped and that the others were not told of yet."""
+        return bool(self._undropped)
+
     def __len__(self) -> int:
         """Count the events that are told and not dropped, as far as this process has read."""
         return len(self._told)

@@ -25,6 +25,10 @@ __all__ = [
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,48}$")]
 
 
+LONGEST_SHARED = 43
+"""Characters of a name to which a number or `-sync` is added."""
+
+
 class ConfigError(ValueError):
     """The configuration cannot be used; names file, place and value."""
 
@@ -68,6 +72,13 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     patience: Patience = Patience()
     attempts: AttemptSettings = AttemptSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+
+    def __post_init__(self) -> None:
+        if self.share and len(self.id) > LONGEST_SHARED:
+            msg = (
+                f"`id` has {len(self.id)} characters: with `share` it has {LONGEST_SHARED} at most"
+            )
+            raise ValueError(msg)
 
 
 class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

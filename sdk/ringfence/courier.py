@@ -195,6 +195,11 @@ class Courier:
             self._rejected.discard(name)
         self._wake.set()
 
+    def send_again(self, name: str) -> None:
+        """Send this event once more, if it waits for the ledger's word still."""
+        if self._sent.pop(name, None) is not None:
+            self._wake.set()
+
     def withdraw(self, name: str) -> None:
         """Send this event no longer: what was told of it since says all that matters.
 

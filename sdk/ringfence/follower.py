@@ -86,8 +86,7 @@ class Follower:
         self._bulletin = bulletin
         self._stir = stir
         self._aside = aside
-        self._stale_after = patience.stale_after
-        self._stragglers = patience.stragglers
+        self._patience = patience
         self._skew = patience.max_clock_skew
         self._page: Page | None = None
         self._words, self._stamp = UNSAID, 0
@@ -102,6 +101,8 @@ class Follower:
         self._behind_since: float | None = None
         """Since when changes are known that the tables do not show."""
         self._awaited: deque[tuple[int, list[str]]] = deque(maxlen=MAX_AWAITED)
+        self._reflected_ids: list[str] = []
+        """Of events that the tables show, and that the outbox may let go of."""
         self._own: dict[str, Event] = {}
         self._unposted: dict[str, Event] = {}
         self._shown: list[Event] = []
@@ -147,10 +148,12 @@ class Follower:
 
         Raises `TableError` too where nobody vouches any more for what was looked up.
         """
-        early = self._backlog.early
-        facts = (early and early.get(key)) or self._restraint.get(key) or NO_FACTS
-        if self._words[STAMP] != self._stamp:
-            self._look_again()
+        while True:
+            early = self._backlog.early
+            facts = (early and early.get(key)) or self._restraint.get(key) or NO_FACTS
+            if self._words[STAMP] == self._stamp:
+                break
+            self._look_again()  # what came early may be older than the row by now
         return self.overlay.restraint(key, facts) if key in self._filed else facts
 
     @property
@@ -186,7 +189,7 @@ class Follower:
             return doubt
         if abs(self.skew(now)) > self._skew:
             return Reason.CLOCK_SKEW
-        if age is not None and age > self._stale_after:
+        if age is not None and age > self._patience.stale_after:
             return Reason.STALE
         return doubt or Reason.NOT_READY
 
@@ -203,16 +206,17 @@ class Follower:
         self._backlog.forget(vouched.seq)
         if self._backlog.newest <= vouched.seq:
             self._behind_since = None
-        if vouched.sure_until != UNSURE and self._means(self.config):
+        told = vouched.series == self._bulletin.series
+        if told and vouched.sure_until != UNSURE and self._means(self.config):
             with suppress(TableError):  # `tick` says why
                 self._map(vouched.epoch)
                 self._sure_until = min(vouched.sure_until, self._own_limit())
 
     def _own_limit(self) -> float:
         """Until when this gate believes it: not longer than it may, nor against what it heard."""
-        until = math.inf if self._proved_at is None else self._proved_at + self._stale_after
-        behind = self._behind_since
-        return until if behind is None else min(until, behind + self._stragglers)
+        proved, behind, patience = self._proved_at, self._behind_since, self._patience
+        until = math.inf if proved is None else proved + patience.stale_after
+        return until if behind is None else min(until, behind + patience.stragglers)
 
     def _look_again(self) -> None:
         """See whether what was vouched for before a look-up is so behind it.
@@ -349,7 +353,8 @@ class Follower:
         ids: list[str] = []
         while self._awaited and self._awaited[0][0] <= self.seq:
             ids += self._awaited.popleft()[1]
-        if not ids:
+        self._reflected_ids += ids
+        if not self._reflected_ids:
             return []
         own = [name for name in ids if self._own.pop(name, None)]
         for name in own:
@@ -357,7 +362,10 @@ class Follower:
         # First of the bulletin: what the outbox has let go of would stay there for ever.
         self._drop(own)
         self.overlay.drop(own)
-        return [Confirmed(ids)]
+        if self._bulletin.owes:
+            return []
+        confirmed, self._reflected_ids = self._reflected_ids, []
+        return [Confirmed(confirmed)]
 
     def tick(self, now: Now) -> list[Effect | Shown | Configured]:
         """Let time pass: see what the syncer and the other gates did. Raises `TableError`."""

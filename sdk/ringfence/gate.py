@@ -29,15 +29,16 @@ from ringfence.call import Call, Outcome, new_id
 from ringfence.campaign import Campaign
 from ringfence.config import ConfigError, Settings, load
 from ringfence.courier import Courier
-from ringfence.decision import NOWHERE, Decision, Origin, Reason
+from ringfence.decision import DOUBTS, NOWHERE, Decision, Origin, Reason
 from ringfence.event import Event
 from ringfence.evidence.recorder import Limits
 from ringfence.follower import Follower
-from ringfence.host import EVIDENCE, OUTBOX, Host
+from ringfence.host import EVIDENCE, OUTBOX, Host, check_alone
 from ringfence.liaison import VERSION, Liaison
 from ringfence.link import AnyLink
 from ringfence.mqtt import Link
 from ringfence.number import parse
+from ringfence.overlay import to_show
 from ringfence.permit import TO_THE_PERSON, Permit
 from ringfence.registrar import Registrar
 from ringfence.replica import Now, Replica
@@ -198,13 +199,17 @@ class Gate:
         self.settings.data.mkdir(parents=True, exist_ok=True)
         if self.settings.share:
             self._move_in()
+        else:
+            check_alone(self.settings.data)
         self._registrar.open(self._seconds())
         told = self._courier.open()
         for name, keyring in self._keyrings.items():
             self._books[name] = Book(name, keyring, self._replica(name))
-        for principal, event in told:
-            if principal in self._books:
-                self._books[principal].replica.show(event)
+        for name, book in self._books.items():
+            for event in to_show([event for principal, event in told if principal == name]):
+                book.replica.show(event)
+        if self._host is not None:
+            self._host.started()
 
     def _move_in(self) -> None:
         """Take a place among the gates of this machine: outbox and evidence are kept there."""
@@ -268,7 +273,10 @@ class Gate:
             standing = standings.get(call.campaign)
             if standing is None:
                 standing = standings[call.campaign] = self._standing(call.campaign, plan, now)
-            decisions.append(self._decide(call, plan, standing, then)[0])
+            decision = self._decide(call, plan, standing, then)[0]
+            if decision.reason in DOUBTS:  # what was sure for the one before may not be any more
+                del standings[call.campaign]
+            decisions.append(decision)
         return decisions
 
     def _decide(

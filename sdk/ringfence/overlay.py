@@ -1,12 +1,20 @@
 """A gate's own events over the ledger's rows, until those rows reflect them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from ringfence.event import Callback, Consent, Contract, Event, Slot
+from ringfence.event import (
+    Attempt,
+    AttemptCancelled,
+    Callback,
+    Consent,
+    Contract,
+    Event,
+    Slot,
+)
 from ringfence.fold import onto_ground, onto_restraint
 from ringfence.row import Facts, Ground, Restraint
 
-__all__ = ["Overlay"]
+__all__ = ["Overlay", "to_show"]
 
 
 class Overlay:
@@ -59,6 +67,21 @@ class Overlay:
 
     def restraint(self, key: int, facts: Facts) -> Facts:
         return onto_restraint(Restraint.unpack(facts), self.filed[key].values()).pack()
+
+
+def to_show(events: Sequence[Event]) -> list[Event]:
+    """Give those events of an outbox that are to count, beside all that the ledger has.
+
+    What became of a call adds nothing to its attempt, which the ledger may have already: both would
+    be counted. Only where it was given back in between there is one more.
+    """
+    given_back = {event.call for event in events if isinstance(event, AttemptCancelled)}
+    return [
+        event
+        for event in events
+        if not isinstance(event, AttemptCancelled)
+        and (not isinstance(event, Attempt) or event.outcome is None or event.call in given_back)
+    ]
 
 
 def _keys(event: Event) -> set[int]:

@@ -25,7 +25,7 @@ __all__ = ["NOTHING", "STAMP", "Page", "PageError", "Vouched", "boot_of_machine"
 MAGIC = int.from_bytes(b"RFpage\n\0", "little")
 FORMAT = 1
 STAMP = 2  # as a word, behind those two
-BODY, AT = Struct("=16s2Q3d6Q"), 24
+BODY, AT = Struct("=16s2Q3d7Q"), 24
 SIZE = mmap.PAGESIZE
 
 TRIES = 1000
@@ -67,6 +67,8 @@ class Vouched(NamedTuple):
     """How often the tables were loaded anew."""
     ground_rows: int = 0
     restraint_rows: int = 0
+    series: int = 0
+    """Of the bulletin that counts beside the rows: another one lacks what that one tells."""
 
 
 NOTHING = Vouched()

@@ -30,6 +30,7 @@ from ringfence.wire import (
     MAX_RANGE,
     Ask,
     Config,
+    Exhausted,
     Gone,
     Head,
     Known,
@@ -81,7 +82,7 @@ class Confirmed(msgspec.Struct, frozen=True):
     ids: list[str]
 
 
-Effect = Ask | Confirmed | Rejected | Witnessed
+Effect = Ask | Confirmed | Rejected | Witnessed | Exhausted
 
 
 class Shelf(Protocol):
@@ -347,7 +348,7 @@ class Replica:
             case Rejected(name):
                 self.overlay.turn_away(name)
                 told = [reply]
-            case Witnessed():
+            case Witnessed() | Exhausted():
                 told = [reply]
         return told + self._go_on(now)
 

@@ -7,7 +7,7 @@ gates read (`follower`). It also carries to the ledger what gates that are gone 
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -22,16 +22,17 @@ from ringfence.aside import Aside
 from ringfence.book import TOPICS
 from ringfence.bulletin import Bulletin, BulletinError
 from ringfence.config import GateSettings
+from ringfence.decision import Reason
 from ringfence.estate import Estates
 from ringfence.follower import CONFIG, PAGE
-from ringfence.host import bulletin_of, tables_of
+from ringfence.host import STARTING, bulletin_of, tables_of
 from ringfence.link import AnyLink, LinkDown, LinkState, Message, Phase
 from ringfence.locks import Lock, try_lock
-from ringfence.page import Page, PageError
-from ringfence.replica import Confirmed, Effect, Now, Replica
+from ringfence.page import NOTHING, Page, PageError
+from ringfence.replica import UNSURE, Confirmed, Effect, Now, Replica
 from ringfence.shelf import DiskShelf
 from ringfence.table import TableError
-from ringfence.wire import Ask, Config, Rejected, Topic, WireError, encode
+from ringfence.wire import Ask, Config, Exhausted, Rejected, Topic, WireError, encode
 
 __all__ = ["Syncer"]
 
@@ -51,21 +52,33 @@ MAX_ASKS = 256
 class Shared:
     """One principal as its syncer has it: a replica, and what all may know of it."""
 
-    def __init__(
-        self, gate: str, folder: Path, random: Random, settings: GateSettings, aside: Aside
+    def __init__(  # noqa: PLR0913 - where it is kept, and for whom
+        self,
+        gate: str,
+        folder: Path,
+        page: Page,
+        series: int,
+        *,
+        random: Random,
+        settings: GateSettings,
+        aside: Aside,
     ) -> None:
-        """Open what is on disk; waits for it. Raises `PageError`, `TableError`, `OSError`."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Open what is on disk; waits for it. Raises `TableError`, `OSError`."""
         self._folder = folder
-        # Before the tables: nobody vouches any more for what a killed process left half written.
-        self._page = Page.create(folder / PAGE)
+        self._page = page
+        self._series = series
         self.replica = Replica(gate, DiskShelf(folder, aside), random, settings.patience)
-        self._said = self.replica.vouched(Now(0.0, 0.0))
+        self._said = NOTHING
         self._told: Config | None = None
 
-    def say(self, now: Now) -> None:
-        """Tell all gates what the replica can prove, if that is not what they were told last."""
-        vouched = self.replica.vouched(now)
+    def say(self, now: Now, *, sure: bool) -> None:
+        """Tell all gates what the replica can prove, if that is not what they were told last.
+
+        Not *sure*, nothing is vouched for: not all is known yet that must count beside the rows.
+        """
+        vouched = self.replica.vouched(now)._replace(series=self._series)
+        if not sure:
+            vouched = vouched._replace(sure_until=UNSURE, doubt=vouched.doubt or Reason.NOT_READY)
         if vouched != self._said:
             self._page.say(vouched)
             self._said = vouched
@@ -83,8 +96,6 @@ class Shared:
         self._told = config
 
     def close(self) -> None:
-        """Let go of the files; what was vouched for last ends by itself."""
-        self._page.close()
         self.replica.close()
 
 
@@ -106,6 +117,7 @@ class Syncer:
         self._clock = clock
         self._random = random
         self._connect = connect
+        self._pages: dict[str, Page] = {}
         self._shared: dict[str, Shared] = {}
         self._asks: deque[tuple[str, Ask]] = deque(maxlen=MAX_ASKS)
         self._asked = anyio.Event()
@@ -118,8 +130,9 @@ class Syncer:
             try:
                 async with self._turn():
                     await self._sync()
-            except (BulletinError, OSError, PageError, TableError) as error:
-                log.error("cannot sync for this machine: %s", error)  # noqa: TRY400 - it says all
+            except* (BulletinError, OSError, PageError, TableError) as errors:
+                for error in _each(errors):
+                    log.error("cannot sync for this machine: %s", error)  # noqa: TRY400 - says all
             await anyio.sleep(WAITING)
 
     @asynccontextmanager
@@ -150,17 +163,36 @@ class Syncer:
                 await anyio.to_thread.run_sync(self._close)
                 await anyio.to_thread.run_sync(aside.shutdown)
 
+    def _open(self, aside: Aside) -> Bulletin:
+        """Open what is shared; waits for the disk.
+
+        All pages come before any table: nobody vouches any more for what a process that was killed
+        has left half written, however long it takes to read it.
+        """
+        settings, folders = self._settings, {}
+        for name in settings.principals:
+            folder = folders[name] = tables_of(settings.data, name)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._pages[name] = Page.create(folder / PAGE)
+        bulletin = Bulletin.open(bulletin_of(settings.data))
+        try:
+            for name, folder in folders.items():
+                self._shared[name] = Shared(
+                    self.id, folder, self._pages[name], bulletin.series,
+                    random=self._random, settings=settings, aside=aside,
+                )  # fmt: skip
+        except BaseException:
+            bulletin.close()
+            raise
+        return bulletin
+
     def _close(self) -> None:
         while self._shared:
             _, shared = self._shared.popitem()
             shared.close()
-
-    def _open(self, aside: Aside) -> Bulletin:
-        settings = self._settings
-        for name in settings.principals:
-            folder = tables_of(settings.data, name)
-            self._shared[name] = Shared(self.id, folder, self._random, settings, aside)
-        return Bulletin.open(bulletin_of(settings.data))
+        while self._pages:  # what was vouched for last ends by itself
+            _, page = self._pages.popitem()
+            page.close()
 
     async def _serve(self, bulletin: Bulletin) -> None:
         names = list(self._shared)
@@ -171,8 +203,7 @@ class Syncer:
         )
         estates = self._estates = Estates(self._settings.data, self.id, bulletin)
         try:
-            # Before anything is vouched for: what gates left that are gone counts from the start.
-            await estates.find()
+            await self._find_all(estates)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(link.run, self._receive, self._link_changed, name="sync")
                 tasks.start_soon(self._tick, name="tick of the syncer")
@@ -182,6 +213,16 @@ class Syncer:
         finally:
             self._estates = None
             await estates.close()
+
+    async def _find_all(self, estates: Estates) -> None:
+        """Find what gates left that are gone, while none is about to take their place."""
+        starting = await anyio.to_thread.run_sync(Lock, tables_of(self._settings.data) / STARTING)
+        with starting:
+            while True:
+                if starting.take():
+                    break
+                await anyio.sleep(TICK)
+            await estates.find()
 
     # --- the replicas -------------------------------------------------------------------------
 
@@ -201,9 +242,9 @@ class Syncer:
                     self._asks.append((principal, effect))
                     self._asked.set()
                 case Confirmed(ids) if self._estates is not None:
-                    # Of the bulletin first: what is dropped from an outbox would stay there.
-                    self._estates.bulletin.drop(ids)
                     self._estates.confirm(ids)
+                case Exhausted(name) if self._estates is not None:
+                    self._estates.confirm([name])  # it need not be sent again
                 case Rejected(name, reason) if self._estates is not None:
                     self._estates.reject(name, reason)
 
@@ -217,15 +258,17 @@ class Syncer:
             effects = shared.replica.hear(
                 topic.what, message.payload, now, retained=message.retained
             )
-            self._act(topic.principal, effects)
         finally:  # what cannot be applied is a doubt, too
-            shared.say(now)
+            self._say(shared, now)
+        self._act(topic.principal, effects)
 
     async def _tick(self) -> None:
         while True:
             for name, shared in self._shared.items():
                 try:
                     self._pass_time(name, shared)
+                    if self._estates is not None:
+                        self._estates.tick()
                     if shared.unwritten:
                         await anyio.to_thread.run_sync(shared.write)
                     self._trouble.pop(name, None)
@@ -238,9 +281,14 @@ class Syncer:
     def _pass_time(self, principal: str, shared: Shared) -> None:
         now = self._clock()
         try:
-            self._act(principal, shared.replica.tick(now))
+            effects = shared.replica.tick(now)
         finally:
-            shared.say(now)
+            self._say(shared, now)
+        self._act(principal, effects)
+
+    def _say(self, shared: Shared, now: Now) -> None:
+        """Tell the gates where the tables stand; before they are told what these reflect."""
+        shared.say(now, sure=self._estates is not None and self._estates.posted)
 
     async def _ask(self, link: AnyLink) -> None:
         while True:
@@ -250,3 +298,12 @@ class Syncer:
                 while self._asks:
                     principal, question = self._asks.popleft()
                     await link.publish(str(Topic(principal, "ask")), encode(question))
+
+
+def _each(errors: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Give the errors of a group, and of the groups in it."""
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _each(error)
+        else:
+            yield error

@@ -14,8 +14,9 @@ from ringfence.follower import CONFIG, PAGE, Follower
 from ringfence.mapped import TableBusy
 from ringfence.page import NOTHING, Page, Vouched
 from ringfence.replica import Now, Patience
-from ringfence.row import NO_FACTS
-from ringfence.shelf import DiskShelf
+from ringfence.row import NO_FACTS, Restraint
+from ringfence.shelf import RESTRAINT, DiskShelf
+from ringfence.table import Table
 from ringfence.wire import Config, Log, encode
 
 DEFAULT = Patience()
@@ -26,8 +27,19 @@ SURE = Vouched(
 )  # fmt: skip
 
 
+class Syncing:
+    """A page, in which is vouched for tables beside one bulletin."""
+
+    def __init__(self, page: Page, bulletin: Bulletin) -> None:
+        self._page = page
+        self._series = bulletin.series
+
+    def say(self, vouched: Vouched) -> None:
+        self._page.say(vouched._replace(series=vouched.series or self._series))
+
+
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
+def page(tmp_path: Path) -> Iterator[Syncing]:
     """What the syncer vouches for, beside tables of epoch 1 and their configuration."""
     shelf = DiskShelf(tmp_path)
     tables = shelf.new(1, 10, 10)
@@ -36,10 +48,12 @@ def page(tmp_path: Path) -> Iterator[Page]:
     for table in tables:
         table.close()
     (tmp_path / CONFIG).write_bytes(encode(Config(1, 1, {}, {}, {})))
-    page = Page.create(tmp_path / PAGE)
-    page.say(SURE)
-    yield page
+    page, bulletin = Page.create(tmp_path / PAGE), Bulletin.open(tmp_path / "bulletin")
+    syncing = Syncing(page, bulletin)
+    syncing.say(SURE)
+    yield syncing
     page.close()
+    bulletin.close()
 
 
 @contextmanager
@@ -52,7 +66,7 @@ def opened(folder: Path, patience: Patience = DEFAULT) -> Iterator[Follower]:
 
 
 @pytest.fixture
-def follower(tmp_path: Path, page: Page) -> Iterator[Follower]:
+def follower(tmp_path: Path, page: Syncing) -> Iterator[Follower]:
     del page  # it is there
     with opened(tmp_path) as follower:
         for _ in range(2):  # the page, and the configuration that it means
@@ -76,7 +90,7 @@ def test_what_the_syncer_vouches_for_is_told(follower: Follower) -> None:
 
 
 def test_a_change_that_comes_while_a_call_is_decided_takes_nothing_back(
-    follower: Follower, page: Page
+    follower: Follower, page: Syncing
 ) -> None:
     doubt, ground = follower.doubt(NOW), follower.ground(1)
     page.say(SURE._replace(seq=6))
@@ -91,7 +105,7 @@ def test_a_change_that_comes_while_a_call_is_decided_takes_nothing_back(
     ids=["nothing", "loaded anew", "another epoch"],
 )
 def test_no_call_is_decided_on_tables_that_were_given_up_or_replaced_meanwhile(
-    follower: Follower, page: Page, said: Vouched
+    follower: Follower, page: Syncing, said: Vouched
 ) -> None:
     assert follower.doubt(NOW) is None
     follower.ground(1)
@@ -108,7 +122,7 @@ def test_after_its_end_it_vouches_for_nothing(follower: Follower) -> None:
 
 
 def test_of_a_change_that_was_heard_and_that_the_tables_do_not_show_the_gate_doubts(
-    follower: Follower, page: Page
+    follower: Follower, page: Syncing
 ) -> None:
     """A withdrawal, for instance, and a syncer that was stopped: the old consent is still there."""
     follower.receive_log(Log(1, 6, 6, row(7), b"", []), NOW)
@@ -122,7 +136,7 @@ def test_of_a_change_that_was_heard_and_that_the_tables_do_not_show_the_gate_dou
 
 
 def test_a_page_that_is_renewed_without_that_change_does_not_end_the_doubt(
-    follower: Follower, page: Page
+    follower: Follower, page: Syncing
 ) -> None:
     follower.receive_log(Log(1, 6, 7, row(7), b"", []), NOW)
     page.say(SURE._replace(seq=5, proved_at=100.2, sure_until=160.2))
@@ -131,7 +145,7 @@ def test_a_page_that_is_renewed_without_that_change_does_not_end_the_doubt(
 
 
 def test_a_gate_that_is_less_patient_than_the_syncer_goes_by_its_own_time(
-    tmp_path: Path, page: Page
+    tmp_path: Path, page: Syncing
 ) -> None:
     del page  # it is there
     with opened(tmp_path, Patience(stale_after=10)) as follower:
@@ -145,3 +159,30 @@ def test_a_gate_that_is_less_patient_than_the_syncer_goes_by_its_own_time(
 
 def row(key: int) -> bytes:
     return np.array([[key, 1 << 16, 0]], np.uint64).tobytes()
+
+
+def test_what_was_vouched_for_beside_another_bulletin_counts_for_nothing(
+    follower: Follower, page: Syncing
+) -> None:
+    """All gates of the machine had ended: what they had told one another is in their outboxes."""
+    before = follower.doubt(NOW)
+    page.say(SURE._replace(series=1))
+
+    assert (before, follower.doubt(NOW)) == (None, Reason.NOT_READY)
+
+
+def test_an_early_row_does_not_hide_a_later_one_of_the_table(
+    follower: Follower, page: Syncing, tmp_path: Path
+) -> None:
+    """The refusal was dropped from the bulletin, as the table shows it by now."""
+    key = 7
+    follower.receive_log(Log(1, 6, 6, b"", row(key), []), NOW)
+    follower.doubt(NOW)
+    follower.ground(key)
+    table = Table.open(tmp_path / RESTRAINT)
+    refused = Restraint(refused_on=2000).pack()
+    table.upsert(np.array([[key, *refused]], np.uint64))
+    page.say(SURE._replace(seq=7))
+    table.close()
+
+    assert follower.restraint(key) == refused

@@ -194,6 +194,19 @@ async def test_eight_gates_on_a_lossy_link_make_four_and_never_five(
     assert len(permits) == 4
 
 
+@pytest.mark.parametrize("lost", ["/in", "/log"])
+async def test_a_question_or_a_word_that_is_lost_is_asked_for_again(house: Far, lost: str) -> None:
+    async with one(house, attempts=AttemptSettings(wait=2.0)) as gate:
+        losses = iter([True])
+        matches = to(lost)
+        house.broker.loses = lambda message: matches(message) and next(losses, False)
+        permit = await gate.admit(CALL)
+        assert await attempts(house, gate) == 1
+
+    assert permit
+    assert next(losses, None) is None
+
+
 async def test_without_a_word_in_time_the_call_is_deferred_and_its_attempt_given_back(
     house: Far,
 ) -> None:

@@ -11,11 +11,14 @@ import msgspec
 import pytest
 from tests.unit.test_gate import CALL, CONSENT, NUMBER, House, confirmed, until
 
-from ringfence import Gate, Objection, Outcome, Reason, Refusal, Verdict, syncer
-from ringfence.bulletin import Bulletin, BulletinError, BulletinFull
-from ringfence.config import AttemptSettings
+from ringfence import Gate, Objection, OutboxError, Outcome, Reason, Refusal, Verdict, syncer
+from ringfence.bulletin import Bulletin, BulletinBusy, BulletinError, BulletinFull
+from ringfence.config import AttemptSettings, GateSettings
+from ringfence.follower import Follower
 from ringfence.host import bulletin_of, tables_of
 from ringfence.locks import Lock
+from ringfence.replica import UNSURE
+from ringfence.row import Facts
 from ringfence.table import Rows, Table, TableError
 
 LOCAL = AttemptSettings(margin=0)
@@ -215,6 +218,88 @@ async def test_what_a_gate_left_behind_reaches_the_ledger_without_it(machine: Ma
 
     assert left == 1
     assert here.reason is Reason.OBJECTED
+
+
+# --- what gates leave, and what changes ----------------------------------------------------------
+
+
+async def test_what_a_gate_left_counts_before_anybody_is_told_that_a_call_is_allowed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it cannot be told at once: another process has the turn."""
+
+    def busy(*_: object) -> None:
+        msg = "busy"
+        raise BulletinBusy(msg)
+
+    async with machine.two() as (_, other):
+        machine.broker.stop()
+        await other.record(REFUSAL)
+    machine.broker.start()
+    reasons = set()
+    async with machine.ledger():
+        with monkeypatch.context() as patched:
+            patched.setattr(Bulletin, "post", busy)
+            async with machine.member() as gate:
+                follower = gate._books["acme"].replica
+                while not follower.seq:  # the tables are there
+                    reasons.add(gate.check(CALL).reason)
+                    await anyio.lowlevel.checkpoint()
+                reasons.add(gate.check(CALL).reason)
+                patched.undo()
+                await until(lambda: gate.check(CALL).reason is not Reason.NOT_READY)
+                reasons.add(gate.check(CALL).reason)
+
+    assert reasons == {Reason.NOT_READY, Reason.REFUSED}
+
+
+async def test_what_a_gate_left_that_did_not_share_is_carried_by_those_that_do(
+    machine: Machine,
+) -> None:
+    async with machine.ledger(), machine.gate("shared") as alone:
+        await machine.ready(alone)
+        machine.broker.stop()
+        await alone.record(REFUSAL)
+    machine.broker.start()
+    async with machine.ledger(), machine.member() as member, machine.gate("far") as far:
+        await until(lambda: member.check(CALL).reason is Reason.REFUSED)
+        await until(lambda: far.check(CALL).reason is Reason.REFUSED)
+
+
+async def test_a_gate_that_does_not_share_leaves_nobody_behind_who_did(machine: Machine) -> None:
+    async with machine.two() as (one, _):
+        machine.broker.stop()
+        await one.record(REFUSAL)
+    with pytest.raises(OutboxError, match="has 1 events of a gate that shared"):
+        async with machine.gate("shared"):
+            pass
+
+
+async def test_a_batch_of_checks_ends_to_allow_when_nobody_vouches_any_more(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of it the tables are given up."""
+    async with machine.two() as (one, _):
+        follower = one._books["acme"].replica
+        assert isinstance(follower, Follower)
+        look, asked = follower.ground, iter(range(100))
+
+        def ground(key: int) -> Facts:
+            if next(asked) == 2:
+                follower._sure_until = UNSURE
+                msg = "half written"
+                raise TableError(msg)
+            return look(key)
+
+        monkeypatch.setattr(follower, "ground", ground)
+        reasons = [decision.reason for decision in one.check_many([CALL] * 5)]
+
+    assert reasons == [Reason.CONSENT] * 2 + [Reason.NOT_READY] * 3
+
+
+def test_a_name_that_leaves_no_room_for_a_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="`id` has 44 characters: with `share` it has 43 at most"):
+        GateSettings(id="a" * 44, data=Path(), principals=["acme"], share=True)
 
 
 # --- failing closed ------------------------------------------------------------------------------

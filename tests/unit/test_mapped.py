@@ -209,6 +209,26 @@ def test_rows_that_a_killed_writer_left_half_replaced_are_no_answer(
             assert mapped.get(7) == (2, 2)
 
 
+def test_a_reader_keeps_its_processor_while_a_writer_may_be_done_at_any_moment(
+    table: Table, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table._slots.header[VERSION] += 1
+    instants = iter([0.0, 0.00004, 0.00006, 1.0])
+    given_away: list[float] = []
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now = next(instants)
+        return now
+
+    monkeypatch.setattr(os, "sched_yield", lambda: given_away.append(now))
+    with closing(Mapped.open(path, clock=clock)) as mapped, pytest.raises(TableBusy):
+        mapped.get(7)
+
+    assert given_away == [0.00006]
+
+
 def test_the_version_goes_on_where_a_killed_writer_left_it(table: Table, path: Path) -> None:
     """If it began anew, a reader that slept meanwhile might find the one it had seen before."""
     table.upsert(packed((7, 1, 1)))

@@ -5,8 +5,9 @@ from datetime import timedelta
 import msgspec
 from tests.unit.truth import DAY, NOON, attempt, consent, key, refusal, withdrawal
 
-from ringfence.event import Keys
-from ringfence.overlay import Overlay
+from ringfence.call import Outcome
+from ringfence.event import AttemptCancelled, Keys
+from ringfence.overlay import Overlay, to_show
 from ringfence.row import NO_FACTS, Ground, Restraint, day_of
 
 TODAY = day_of(DAY)
@@ -80,3 +81,22 @@ def test_a_ground_that_the_ledger_turns_away_counts_no_longer_a_restraint_does()
 
     assert [key(n) in shown for n in (1, 2, 3, 4)] == [False, False, True, True]
     assert Ground.unpack(shown.ground(key(3), NO_FACTS, TEXTS)).withdrawn
+
+
+def test_what_became_of_a_call_is_not_shown_beside_an_attempt_that_the_ledger_may_have() -> None:
+    """Else an outbox that is opened again would count it twice."""
+    reserved = attempt(1)
+    ended = msgspec.structs.replace(reserved, id="ended", outcome=Outcome.NO_ANSWER)
+
+    assert to_show([ended, refusal(1)]) == [refusal(1)]
+    assert to_show([reserved, ended]) == [reserved]
+
+
+def test_a_call_that_was_placed_after_all_is_shown_though_its_attempt_was_given_back() -> None:
+    reserved = attempt(1)
+    given_back = AttemptCancelled(
+        id="back", at=reserved.at, on=reserved.on, keys=reserved.keys, call=reserved.call
+    )
+    placed = msgspec.structs.replace(reserved, id="placed", outcome=Outcome.ANSWERED)
+
+    assert to_show([given_back, placed]) == [placed]
