@@ -22,7 +22,8 @@ from benchmarks.report import WORDS, Run, page
 from benchmarks.result import Missing, Result
 
 QUESTIONS = (
-    "check", "admit", "busy", "memory", "start", "refusal", "ledger", "evidence", "table", "peers",
+    "check", "admit", "busy", "memory", "start", "refusal", "host", "ledger", "evidence", "table",
+    "peers",
 )  # fmt: skip
 LIMIT = 600.0
 """Seconds for one question."""

@@ -64,6 +64,27 @@ BUDGETS = (
             {"p50": 10_000, "p99": 50_000},
         )
     ),
+    Budget(
+        "tables of ten processes that share, by those of one that does not",
+        "host/tables",
+        1.05,
+        "×",
+    ),
+    *_percentiles(
+        "`check` in one of ten processes that share, 10 M ground and 1 M restraint rows",
+        "host/check/shared",
+        {"p50": 6, "p99": 20, "p99.9": 100},
+    ),
+    *_percentiles(
+        "`admit` in one of ten processes that share, 10 M ground rows",
+        "host/admit/shared",
+        {"p50": 40, "p99": 250, "p99.9": 1000},
+    ),
+    Budget(
+        "`check` in one of ten processes that share while 20 000 changed rows/s arrive, p99.9",
+        "host/changes/shared/p99.9",
+        1000,
+    ),
     Budget("ledger, live events a second", "ledger/live", 5000, "events/s", least=True),
     Budget("ledger, imported consents a second", "ledger/imported", 100_000, "lines/s", least=True),
 )
