@@ -110,9 +110,9 @@ class Admission:
     def _begin_alone(self, call: Call, asked: Asked, book: Book) -> Permit:
         """Begin while no other gate of the machine can: what they reserved meanwhile counts."""
         try:
-            with book.turn():
+            with book.turn() as stirred:
                 self._crowded = False
-                return self._begin(call, self._ask(call))
+                return self._begin(call, self._ask(call) if stirred else asked)
         except BulletinError as error:
             if not self._crowded:  # one line for each time it begins, and not for each call
                 log.warning("calls are deferred: %s", error)

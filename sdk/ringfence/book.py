@@ -135,13 +135,14 @@ class Book:
         """Whether other gates of the machine answer from the same tables."""
         return isinstance(self.replica, Follower)
 
-    def turn(self) -> AbstractContextManager[None]:
+    def turn(self) -> AbstractContextManager[bool]:
         """Be the only gate of the machine that reserves attempts, and know of those of all others.
 
-        Raises `BulletinError` where that does not come about, in milliseconds.
+        Gives whether they did anything since this gate looked last. Raises `BulletinError` where
+        that does not come about, in milliseconds.
         """
         replica = self.replica
-        return replica.turn() if isinstance(replica, Follower) else nullcontext()
+        return replica.turn() if isinstance(replica, Follower) else nullcontext(enter_result=False)
 
     def show(self, event: Event) -> None:
         """Let an own event count at once, for calls under way too.

@@ -74,7 +74,7 @@ class Follower:
         folder: Path,
         patience: Patience,
         bulletin: Bulletin,
-        stir: Callable[[], None],
+        stir: Callable[[], bool],
         aside: Aside,
     ) -> None:
         self.overlay = Overlay()
@@ -250,16 +250,17 @@ class Follower:
     # --- what the gates of the machine do -----------------------------------------------------
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> Iterator[bool]:
         """Be the only gate of the machine that reserves attempts, and know of those of all others.
 
-        Raises `BulletinError` where that does not come about, in milliseconds.
+        Gives whether they did anything since this gate looked last. Raises `BulletinError` where
+        that does not come about, in milliseconds.
         """
         with self._bulletin.turn():
-            self._stir()
+            stirred = self._stir()
             self._has_turn = True
             try:
-                yield
+                yield stirred
             finally:
                 self._has_turn = False
 

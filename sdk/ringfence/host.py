@@ -72,8 +72,11 @@ class Host:
             host.followers[name] = Follower(name, folder, patience, host.bulletin, host.stir, aside)
         return host
 
-    def stir(self) -> None:
-        """Show what is new in the bulletin to all followers. Raises `BulletinError`."""
+    def stir(self) -> bool:
+        """Show what is new in the bulletin to all followers, and say whether there was anything.
+
+        Raises `BulletinError`.
+        """
         news = self.bulletin.news()
         for principal, event in news.posted:
             follower = self.followers.get(principal)
@@ -82,6 +85,7 @@ class Host:
         if news.dropped:
             for follower in self.followers.values():
                 follower.overlay.drop(news.dropped)
+        return bool(news.posted or news.dropped)
 
     def started(self) -> None:
         """All that is in the outbox was told: from here on a syncer may vouch for the tables."""

@@ -59,7 +59,7 @@ def page(tmp_path: Path) -> Iterator[Syncing]:
 @contextmanager
 def opened(folder: Path, patience: Patience = DEFAULT) -> Iterator[Follower]:
     bulletin = Bulletin.open(folder / "bulletin")
-    follower = Follower("acme", folder, patience, bulletin, lambda: None, at_once)
+    follower = Follower("acme", folder, patience, bulletin, lambda: False, at_once)
     yield follower
     follower.close()
     bulletin.close()
