@@ -34,7 +34,7 @@ from benchmarks.result import (
 )
 from benchmarks.rig import System, system
 from ringfence.event import Attempt, Refusal
-from ringfence.ledger.entry import Entry
+from ringfence.ledger.entry import Entries, Entry
 from ringfence.ledger.sink import WireSink
 
 EVENTS, QUICK_EVENTS = 60_000, 6_000
@@ -91,7 +91,7 @@ async def _in_reports(rig: System, events: Sequence[Entry]) -> float:
 
     async def send(some: Sequence[Entry]) -> None:
         async with limit:
-            await sink.send(some)
+            await sink.send(Entries.of(some))
 
     async with sink.opened():
         began = perf_counter()
@@ -108,7 +108,7 @@ async def _one_by_one(rig: System, events: Sequence[Entry]) -> tuple[float, Nano
     async def publish() -> None:
         for event in waiting:
             began = perf_counter_ns()
-            await sink.send([event])
+            await sink.send(Entries.of([event]))
             taken.append(perf_counter_ns() - began)
 
     async with sink.opened():

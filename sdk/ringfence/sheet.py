@@ -30,7 +30,7 @@ class SheetError(Exception):
     """The file cannot be read as a sheet; says why."""
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record and the line it begins on."""
 
     line: int

@@ -1,5 +1,6 @@
 """`ringfence ledger import`: real processes, a real broker, files as they come."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from tests.integration.desk import Desk, consents
 
 from ringfence.broker import LocalBroker
 from ringfence.ledger.inventory import Holding
-from ringfence.ledger.sink import FileSink
 from ringfence.ledger.store import Store
 
 
@@ -59,7 +59,7 @@ async def test_what_is_in_the_ledger_is_known_whichever_way_it_came(
 async def test_an_import_that_was_killed_is_finished_by_the_next(
     desk: Desk, tmp_path: Path
 ) -> None:
-    lines = FileSink.batch + 5_000
+    lines = 70_000
     csv = consents(tmp_path / "crm.csv", lines)
 
     async with desk.bringing_in(csv) as process:
@@ -73,6 +73,49 @@ async def test_an_import_that_was_killed_is_finished_by_the_next(
     )
     assert await desk.holding() == Holding(lines, lines, 0, {"consent": lines})
     assert len(set(desk.ids())) == lines
+
+
+async def test_an_import_that_was_interrupted_says_how_far_it_came(
+    desk: Desk, tmp_path: Path
+) -> None:
+    lines = 200_000
+    csv = consents(tmp_path / "crm.csv", lines)
+
+    async with desk.bringing_in(csv) as process:
+        process.send_signal(signal.SIGINT)
+        status = await process.wait()
+        assert process.stdout is not None
+        said = (await process.stdout.receive()).decode()
+    part = await desk.holding()
+    rest = await desk.bring_in(csv)
+
+    assert status == 130
+    assert f"{lines - part.seq} imported, {part.seq} known" in rest.said
+    assert " lines read, " in said
+    assert await desk.holding() == Holding(lines, lines, 0, {"consent": lines})
+
+
+async def test_an_import_whose_second_process_was_killed_ends_and_is_finished_by_the_next(
+    desk: Desk, tmp_path: Path
+) -> None:
+    lines = 400_000
+    csv = consents(tmp_path / "crm.csv", lines)
+
+    async with desk.bringing_in(csv) as process:
+        (second,) = await anyio.to_thread.run_sync(children_of, process.pid)
+        os.kill(second, signal.SIGKILL)
+        status = await process.wait()
+    part = await desk.holding()
+    rest = await desk.bring_in(csv)
+
+    assert status == 2
+    assert 0 < part.seq < lines
+    assert f"{lines - part.seq} imported, {part.seq} known" in rest.said
+
+
+def children_of(process: int) -> list[int]:
+    told = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for of_thread in told for child in of_thread.read_text().split()]
 
 
 async def test_an_import_outlives_a_ledger_that_was_killed(desk: Desk, tmp_path: Path) -> None:

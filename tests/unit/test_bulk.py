@@ -31,7 +31,7 @@ from ringfence.event import (
     Withdrawal,
 )
 from ringfence.ledger.bulk import Bulk
-from ringfence.ledger.entry import Cast, Entry
+from ringfence.ledger.entry import Cast, Entries, Entry
 from ringfence.ledger.importer import Receipt
 from ringfence.ledger.intake import Intake, Received
 from ringfence.ledger.sequencer import MAX_BATCH, Sequencer
@@ -62,9 +62,9 @@ class Desk:
         self.store.close()
 
     def at_once(self, events: Sequence[AnyEvent]) -> Receipt | None:
-        receipt = self.bulk.take([Entry.of(event) for event in events], NOON)
+        receipts = self.bulk.take([Entries.of([Entry.of(event) for event in events])], NOON)
         self._read()
-        return receipt
+        return receipts[0] if receipts else None
 
     def one_by_one(self, events: Sequence[AnyEvent]) -> tuple[int, int, int]:
         """Give how many were stored, known, and turned away."""
@@ -155,6 +155,34 @@ def test_what_is_taken_at_once_is_what_would_have_been_taken_one_by_one(
                 known = len(events) - receipt.stored
                 assert (receipt.stored, receipt.known, 0) == (expected[0], known, expected[2])
             assert quick.holds() == slow.holds()
+
+
+@given(told=batches())
+@profile(max_examples=40)
+def test_what_is_taken_in_one_transaction_is_what_would_have_been_taken_in_turn(
+    told: list[list[AnyEvent]],
+) -> None:
+    some = [
+        Entries.of([Entry.of(e) for e in sorted(events, key=lambda event: event.id)])
+        for events in told
+    ]
+    with (
+        TemporaryDirectory() as ours,
+        TemporaryDirectory() as theirs,
+        Desk(Path(ours)) as together,
+        Desk(Path(theirs)) as in_turn,
+    ):
+        nothing = together.holds()
+        receipts = together.bulk.take(some, NOON)
+        one_by_one = [in_turn.bulk.take([entries], NOON) for entries in some]
+
+        if receipts is None:
+            seen("not plain")
+            assert together.holds() == nothing
+        else:
+            seen("plain")
+            assert [[receipt] for receipt in receipts] == one_by_one
+            assert together.holds() == in_turn.holds()
 
 
 def test_what_is_plain_is_taken_at_once(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """An import as a whole: what goes in, what is put aside, and the count of both."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 from ringfence.columns import find_columns
 from ringfence.event import AnyEvent
 from ringfence.ledger.columns import NAMES
-from ringfence.ledger.entry import Entry
+from ringfence.ledger.entry import Entries
 from ringfence.ledger.form import KINDS, Form
 from ringfence.ledger.importer import Importer, Receipt, SinkError, Tally
 from ringfence.ledger.moment import NOT_A_DATE
+from ringfence.ledger.reader import read_batches
 from ringfence.ledger.rejects import Rejects
+from ringfence.ledger.sequencer import keys_of
 from ringfence.number import Keyring
 from ringfence.sheet import open_sheet
 
@@ -35,7 +38,7 @@ class Shelf:
         self._but = but
         self._room = room
 
-    async def send(self, entries: Sequence[Entry]) -> Receipt:
+    async def send(self, entries: Entries) -> Receipt:
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         if self.under_way == self.lanes:
@@ -47,7 +50,7 @@ class Shelf:
         if len(self.held) >= self._room:
             msg = "no room"
             raise SinkError(msg)
-        events = [entry.event for entry in entries]
+        events = list(entries.events())
         rejected = {e.id: "it is on the list" for e in events if e.id in self._but}
         new = {e.id: e for e in events if e.id not in self.held and e.id not in rejected}
         self.held |= new
@@ -70,8 +73,14 @@ def import_into(shelf: Shelf, path: Path, what: str = "consent") -> Tally:
         )
         target = path.with_name("rejected.csv")
         with Rejects(target, header=sheet.header, delimiter=sheet.delimiter) as rejects:
-            importer = Importer(sheet, form, shelf, rejects, tally=tally, told=positions.append)
-            anyio.run(importer.run)
+
+            async def run() -> None:
+                async with aclosing(read_batches(sheet, form, shelf.batch, None)) as batches:
+                    await Importer(
+                        batches, shelf, rejects, tally=tally, told=positions.append
+                    ).run()
+
+            anyio.run(run)
         assert max(positions) == sheet.size
     return tally
 
@@ -151,7 +160,8 @@ def test_rejected_lines_that_were_put_right_are_imported_from_their_file(csv: Pa
 def test_what_the_ledger_turns_away_is_a_bad_line_too(csv: Path) -> None:
     everyone = Shelf()
     import_into(everyone, consents(csv, *ten(0)))
-    fifth = list(everyone.held)[4]
+    key = Keyring(bytes(32)).purpose("+33639980004", "fibre")
+    fifth = next(name for name, event in everyone.held.items() if keys_of(event) == (key,))
 
     tally = import_into(Shelf(but=[fifth]), csv)
 

@@ -3,6 +3,7 @@
 import secrets
 import sqlite3
 from collections.abc import Callable
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -29,6 +30,7 @@ from ringfence.ledger.columns import PROOF_NAMES, ROLES, names_of
 from ringfence.ledger.exhibits import Exhibits
 from ringfence.ledger.form import KINDS, BadLine, Exhibited, Form, Kind
 from ringfence.ledger.importer import Importer, SinkError, Tally
+from ringfence.ledger.reader import Errand, read_batches
 from ringfence.ledger.rejects import Rejects
 from ringfence.ledger.service import system_time
 from ringfence.ledger.sink import open_sink
@@ -51,12 +53,14 @@ TOLD = 20
 class _Job(msgspec.Struct, frozen=True):
     """What is to be imported, for whom, and where rejected lines go."""
 
+    config: Path
     settings: Settings
     principal: str
     keyring: Keyring
     kind: Kind
     sheet: Sheet
     columns: Columns
+    named: dict[str, str]
     exhibited: Exhibited | None
     rejects: Rejects
     patience: float
@@ -107,7 +111,8 @@ def import_csv(  # noqa: PLR0913, PLR0917 - the options of a command
             with Rejects(rejects, header=sheet.header, delimiter=sheet.delimiter) as bad:
                 proofs = _exhibited(settings, wanted, sheet, named)
                 job = _Job(
-                    settings, principal, keyring, wanted, sheet, columns, proofs, bad, timeout
+                    *(config, settings, principal, keyring, wanted, sheet, columns, named),
+                    *(proofs, bad, timeout),
                 )
                 tally = _run(job)
     _tell_undated(tally)
@@ -187,14 +192,28 @@ async def _import(job: _Job, tally: Tally, told: Callable[[int], None]) -> None:
         patience=job.patience,
     )
     async with opening as sink:
+        errand = Errand(
+            csv=str(job.sheet.path),
+            config=str(job.config),
+            principal=job.principal,
+            kind=job.kind.name,
+            named=job.named,
+            given=dict(job.columns.given),
+            texts=sink.texts,
+            now=system_time(),
+            size=sink.batch,
+        )
         form = Form(
             job.kind,
             job.keyring,
             principal=job.principal,
             columns=job.columns,
             exhibited=job.exhibited,
-            texts=sink.texts,
-            now=system_time(),
+            texts=errand.texts,
+            now=errand.now,
         )
-        await Importer(job.sheet, form, sink, job.rejects, tally=tally, told=told).run()
-        warn_of(form.purposes, job.settings, job.principal)
+        # Proofs are kept by one process: it is their files that take the time.
+        reading = read_batches(job.sheet, form, errand.size, None if job.exhibited else errand)
+        async with aclosing(reading) as batches:
+            await Importer(batches, sink, job.rejects, tally=tally, told=told).run()
+    warn_of(tally.purposes, job.settings, job.principal)

@@ -22,7 +22,7 @@ from ringfence.cli.options import (
 )
 from ringfence.config import ConfigError, Settings, load
 from ringfence.event import AnyEvent, Event, Proof
-from ringfence.ledger.entry import Entry
+from ringfence.ledger.entry import Entries, Entry
 from ringfence.ledger.exhibits import BadProof, Exhibits
 from ringfence.ledger.importer import Receipt, SinkError
 from ringfence.ledger.moment import IN_FUTURE, BadDate, read_day, read_moment
@@ -163,4 +163,4 @@ async def _send(
         patience=patience,
     )
     async with opening as sink:
-        return await sink.send([Entry.of(event)]), not isinstance(sink, FileSink)
+        return await sink.send(Entries.of([Entry.of(event)])), not isinstance(sink, FileSink)

@@ -5,18 +5,16 @@ in this run or another, is known by its id and not taken again.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 import anyio
 import anyio.to_thread
 import msgspec
 
-from ringfence.ledger.entry import Entry
-from ringfence.ledger.form import BadLine, Form
-from ringfence.ledger.rejects import Reject, Rejects
-from ringfence.sheet import Record, Sheet
+from ringfence.ledger.batches import Batch
+from ringfence.ledger.entry import Entries
+from ringfence.ledger.rejects import Rejects
 
 __all__ = ["Importer", "Receipt", "Sink", "SinkError", "Tally"]
 
@@ -47,7 +45,7 @@ class Sink(Protocol):
     lanes: int
     """As many calls of `send` may run at once."""
 
-    async def send(self, entries: Sequence[Entry]) -> Receipt:
+    async def send(self, entries: Entries) -> Receipt:
         """Return when the ledger holds all entries or has turned them away. Raises `SinkError`."""
 
 
@@ -62,31 +60,23 @@ class Tally(msgspec.Struct):
     undated: list[tuple[int, str]] = msgspec.field(default_factory=list)
     """Lines that are dated on the day of the import for want of a date that can be read, and
     what is wrong with theirs."""
+    purposes: set[str] = msgspec.field(default_factory=set)
+    """Those that the lines speak of."""
 
     @property
     def rejected(self) -> int:
         return self.whys.total()
 
 
-class _Batch(msgspec.Struct, frozen=True):
-    records: list[Record]
-    """Of the entries."""
-    entries: list[Entry]
-    rejects: list[Reject]
-    undated: list[tuple[int, str]]
-    position: int
-
-
 class Importer:
-    """One import of one sheet.
+    """One import of one sheet, read in *batches*.
 
     *tally* is kept up to date; *told* is called when it was, with the bytes that were settled.
     """
 
     def __init__(
         self,
-        sheet: Sheet,
-        form: Form,
+        batches: AsyncIterator[Batch],
         sink: Sink,
         rejects: Rejects,
         *,
@@ -94,51 +84,26 @@ class Importer:
         told: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._tally = tally
-        self._sheet = sheet
-        self._form = form
+        self._batches = batches
         self._sink = sink
         self._rejects = rejects
         self._told = told
         self._writing = anyio.Lock()
 
     async def run(self) -> None:
-        """Import all of the sheet. Raises `SinkError` and `OSError`, in a group.
+        """Import all of the sheet. Raises `SinkError` and what reading raises, in a group.
 
         What the tally holds then is in the ledger, or in the file of rejects.
         """
-        records = self._sheet.records()
         lanes = anyio.Semaphore(self._sink.lanes)
         async with anyio.create_task_group() as tasks:
-            while batch := await anyio.to_thread.run_sync(self._read, records):
+            async for batch in self._batches:
                 await lanes.acquire()
                 tasks.start_soon(self._settle, batch, lanes, name="batch")
 
-    def _read(self, records: Iterator[Record]) -> _Batch | None:
-        good: list[Record] = []
-        entries: list[Entry] = []
-        rejects: list[Reject] = []
-        undated: list[tuple[int, str]] = []
-        read = self._form.read
-        for record in islice(records, self._sink.batch):
-            if record.fault:
-                rejects.append(Reject(record, record.fault, record.fault))
-                continue
-            try:
-                line = read(record.fields)
-            except BadLine as error:
-                rejects.append(Reject(record, error.why, str(error)))
-                continue
-            entries.append(line.entry)
-            good.append(record)
-            if line.undated:
-                undated.append((record.line, line.undated))
-        if not entries and not rejects:
-            return None
-        return _Batch(good, entries, rejects, undated, self._sheet.position)
-
-    async def _settle(self, batch: _Batch, lanes: anyio.Semaphore) -> None:
+    async def _settle(self, batch: Batch, lanes: anyio.Semaphore) -> None:
         receipt = await self._sink.send(batch.entries)
-        rejects = [*batch.rejects, *_turned_away(batch, receipt)]
+        rejects = [*batch.rejects, *batch.turned_away(receipt.rejected)]
         rejects.sort(key=lambda reject: reject.record.line)
         async with self._writing:
             await anyio.to_thread.run_sync(self._rejects.add, rejects)
@@ -146,15 +111,7 @@ class Importer:
         self._tally.imported += receipt.stored
         self._tally.known += receipt.known
         self._tally.undated += batch.undated
+        self._tally.purposes.update(batch.purposes)
         self._tally.whys.update(reject.why for reject in rejects)
         self._told(batch.position)
         lanes.release()
-
-
-def _turned_away(batch: _Batch, receipt: Receipt) -> Iterator[Reject]:
-    if not receipt.rejected:
-        return
-    for record, entry in zip(batch.records, batch.entries, strict=True):
-        reason = receipt.rejected.get(entry.id)
-        if reason is not None:
-            yield Reject(record, "turned away by the ledger", reason)

@@ -18,7 +18,7 @@ import anyio.to_thread
 from ringfence.config import ConfigError, Settings
 from ringfence.event import AnyEvent
 from ringfence.ledger.bulk import Bulk
-from ringfence.ledger.entry import Entry
+from ringfence.ledger.entry import Entries
 from ringfence.ledger.importer import Receipt, Sink, SinkError
 from ringfence.ledger.intake import Intake, Received, Taken
 from ringfence.ledger.sequencer import Sequencer
@@ -82,8 +82,10 @@ async def open_sink(
 class FileSink:
     """The way into the file of a ledger that is not running; the rows are not loaded for it."""
 
-    batch = 65_536  # in large ones a page of the file is written once for more of them
-    lanes = 1  # one transaction at a time; the next batch is read meanwhile
+    batch = 32_768
+    lanes = 8
+    # Those that come while a transaction is written share the next: the further the file falls
+    # behind, the fewer times each of its pages is written.
 
     def __init__(
         self, store: Store, settings: Settings, principal: str, clock: Callable[[], datetime]
@@ -100,6 +102,9 @@ class FileSink:
         self._clock = clock
         self._intake = Intake(store, {principal: sequencer})
         self._bulk = Bulk(store, sequencer, principal)
+        self._storing = anyio.Lock()
+        self._waiting: dict[object, Entries] = {}
+        self._receipts: dict[object, Receipt] = {}
         self.texts = frozenset(config.index)
 
     @classmethod
@@ -125,18 +130,31 @@ class FileSink:
     def close(self) -> None:
         self._store.close()
 
-    async def send(self, entries: Sequence[Entry]) -> Receipt:
-        return await anyio.to_thread.run_sync(self._take, entries)
+    async def send(self, entries: Entries) -> Receipt:
+        """Store them, with all that wait for the transaction under way to end."""
+        name = object()
+        self._waiting[name] = entries
+        async with self._storing:
+            if name in self._waiting:
+                waiting = dict(self._waiting)
+                receipts = await anyio.to_thread.run_sync(self._take, list(waiting.values()))
+                for other, receipt in zip(waiting, receipts, strict=True):
+                    del self._waiting[other]
+                    self._receipts[other] = receipt
+        return self._receipts.pop(name)
 
-    def _take(self, entries: Sequence[Entry]) -> Receipt:
+    def _take(self, some: Sequence[Entries]) -> list[Receipt]:
         try:
-            receipt = self._bulk.take(entries, self._clock())
-            receipt = receipt or self._take_one_by_one([entry.event for entry in entries])
+            receipts = self._bulk.take(some, self._clock())
+            if receipts is None and len(some) > 1:
+                return [receipt for entries in some for receipt in self._take([entries])]
+            if receipts is None:
+                receipts = [self._take_one_by_one(list(entries.events())) for entries in some]
         except sqlite3.Error as error:
             msg = f"{self._store.path}: {error}; what was stored before stays, so run it again"
             raise SinkError(msg) from error
         self._ground.seq = self._restraint.seq = self._store.seq(self._principal)
-        return receipt
+        return receipts
 
     def _take_one_by_one(self, events: Sequence[AnyEvent]) -> Receipt:
         received = [Received(self._principal, "", event, event.id) for event in events]
@@ -208,14 +226,14 @@ class WireSink:
             yield self
             tasks.cancel_scope.cancel()
 
-    async def send(self, entries: Sequence[Entry]) -> Receipt:
+    async def send(self, entries: Entries) -> Receipt:
         parcel = _Parcel()
-        for entry in entries:
-            if entry.id in self._waiting:
+        for name, body in zip(entries.ids, entries.bodies, strict=True):
+            if name in self._waiting:
                 parcel.known += 1
             else:
-                parcel.pending[entry.id] = entry.body
-                self._waiting[entry.id] = parcel
+                parcel.pending[name] = body
+                self._waiting[name] = parcel
         self._heard = anyio.current_time()
         try:
             while parcel.pending:

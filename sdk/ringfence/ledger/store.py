@@ -83,6 +83,10 @@ SELECT json_group_array(json_array(filed.key, hex(body)))
 FROM json_each(?2) AS asked CROSS JOIN filed ON principal = ?1 AND filed.key = asked.value
 CROSS JOIN event USING (principal, seq)
 """
+_HEARD_OF = """
+SELECT EXISTS (SELECT 1 FROM json_each(?2) AS asked
+CROSS JOIN filed ON principal = ?1 AND filed.key = asked.value)
+"""
 _INTO_EVENT = f"""
 INSERT INTO event SELECT ?1, ?2 + seq, id, {packing.blob("?5", "place")}
 FROM (SELECT key AS seq, value AS id, {packing.number("?4")} AS place FROM json_each(?3))
@@ -326,6 +330,12 @@ class Store:
                 _event_decoder.decode(bytes.fromhex(body))
             )
         return told
+
+    def heard_of(self, principal: str, keys: Iterable[int]) -> bool:
+        """Whether an event is filed under any of these keys."""
+        wanted = array(sorted(map(signed, keys)))
+        ((heard,),) = self._db.execute(_HEARD_OF, (self._ids[principal], wanted))
+        return bool(heard)
 
     def log(self, principal: str, first: int, last: int) -> Iterator[Log]:
         """Give the batches that hold the changes from *first* to *last*."""
