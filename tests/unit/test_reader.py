@@ -126,15 +126,21 @@ def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, lines: Sequence[str]
     monkeypatch.setattr(sys, "executable", str(program))
 
 
-def no_child_is_left() -> bool:
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
+def children() -> set[str]:
+    """The processes that this one has started and that are there, ended or not."""
+    tasks = Path("/proc/self/task")
+    return {name for task in tasks.iterdir() for name in (task / "children").read_text().split()}
 
 
-def test_both_processes_read_the_same(errand: Errand, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def before() -> set[str]:
+    """Those that other tests have left."""
+    return children()
+
+
+def test_both_processes_read_the_same(
+    errand: Errand, monkeypatch: pytest.MonkeyPatch, before: set[str]
+) -> None:
     there = read(errand)
     monkeypatch.setattr(sys, "executable", "/none")
     here = read(errand, here=True)
@@ -145,7 +151,7 @@ def test_both_processes_read_the_same(errand: Errand, monkeypatch: pytest.Monkey
     assert len(here) == 7
     assert here[-1].purposes == ["fibre-0", "fibre-1", "fibre-2"]
     assert here[-1].position == Path(errand.csv).stat().st_size
-    assert no_child_is_left()
+    assert children() <= before
 
 
 def test_the_second_process_does_read(
@@ -160,14 +166,18 @@ def test_the_second_process_does_read(
 
 @pytest.mark.parametrize("lines", [["exit 3"], ["exec cat >/dev/null"], ["echo Hello, world"]])
 def test_where_no_second_process_can_be_had_the_first_reads(
-    errand: Errand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]
+    errand: Errand,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[str],
+    before: set[str],
 ) -> None:
     stand_in(tmp_path, monkeypatch, lines)
     instead = read(errand)
     monkeypatch.setattr(sys, "executable", "")
 
     assert instead == read(errand) == read(errand, here=True)
-    assert no_child_is_left()
+    assert children() <= before
 
 
 def test_what_the_second_process_cannot_begin_the_first_does(errand: Errand) -> None:
@@ -187,7 +197,7 @@ def test_what_keeps_the_second_process_from_going_on_ends_the_reading(
 
 
 def test_a_second_process_that_dies_in_the_middle_ends_the_reading(
-    errand: Errand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    errand: Errand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: set[str]
 ) -> None:
     tells_two = f'{sys.executable} "$@" | head -c 9000; kill -9 $$'
     stand_in(tmp_path, monkeypatch, [tells_two])
@@ -195,16 +205,16 @@ def test_a_second_process_that_dies_in_the_middle_ends_the_reading(
     with pytest.raises(SheetError, match=r"crm\.csv: the process that reads it ended with status"):
         read(errand)
 
-    assert no_child_is_left()
+    assert children() <= before
 
 
-def test_a_reading_that_is_given_up_leaves_no_process(errand: Errand) -> None:
+def test_a_reading_that_is_given_up_leaves_no_process(errand: Errand, before: set[str]) -> None:
     assert len(read(errand, only=1)) == 1
-    assert no_child_is_left()
+    assert children() <= before
 
 
 def test_a_reading_is_given_up_though_the_second_process_says_nothing(
-    errand: Errand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    errand: Errand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: set[str]
 ) -> None:
     silent = tmp_path / "silent"
     os.mkfifo(silent)
@@ -219,7 +229,7 @@ def test_a_reading_is_given_up_though_the_second_process_says_nothing(
     with opened(errand) as (sheet, form):
         anyio.run(run, sheet, form)
 
-    assert no_child_is_left()
+    assert children() <= before
 
 
 FIRST = """
