@@ -9,18 +9,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ringfence import Call
+from ringfence import Call, config
 from ringfence.campaign import MENTIONS, Campaign, Channel, DialMode, Text
-from ringfence.config import (
-    AttemptSettings,
-    GateSettings,
-    LedgerSettings,
-    PrincipalSettings,
-    Settings,
-)
+from ringfence.config import GateSettings, LedgerSettings, PrincipalSettings, Settings
 from ringfence.link import Broker
 from ringfence.number import Keyring
 from ringfence.row import Ground, Restraint, day_of
@@ -174,16 +169,13 @@ def settings(
     With a *margin* the gate asks the ledger before a call; else it answers by itself. Gates of one
     name that *share* are processes of one machine.
     """
+    made = GateSettings(id=gate, data=folder / gate, principals=[PRINCIPAL], durability=durability)
+    if hasattr(config, "AttemptSettings"):  # trees of other days, which are compared, lack them
+        attempts = config.AttemptSettings(margin=margin, wait=30.0)
+        made = msgspec.structs.replace(made, attempts=attempts, share=share)
     return Settings(
         broker=broker,
-        gate=GateSettings(
-            id=gate,
-            data=folder / gate,
-            principals=[PRINCIPAL],
-            share=share,
-            durability=durability,
-            attempts=AttemptSettings(margin=margin, wait=30.0),
-        ),
+        gate=made,
         ledger=LedgerSettings(database=folder / "ledger.sqlite"),
         principals={PRINCIPAL: PrincipalSettings(secret=SECRET.hex(), texts={TEXT_NAME: TEXT})},
         campaigns={NAME: CAMPAIGN},
