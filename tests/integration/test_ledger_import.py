@@ -78,7 +78,7 @@ async def test_an_import_that_was_killed_is_finished_by_the_next(
 async def test_an_import_that_was_interrupted_says_how_far_it_came(
     desk: Desk, tmp_path: Path
 ) -> None:
-    lines = 200_000
+    lines = 500_000
     csv = consents(tmp_path / "crm.csv", lines)
 
     async with desk.bringing_in(csv) as process:
@@ -98,7 +98,7 @@ async def test_an_import_that_was_interrupted_says_how_far_it_came(
 async def test_an_import_whose_second_process_was_killed_ends_and_is_finished_by_the_next(
     desk: Desk, tmp_path: Path
 ) -> None:
-    lines = 400_000
+    lines = 500_000
     csv = consents(tmp_path / "crm.csv", lines)
 
     async with desk.bringing_in(csv) as process:

@@ -6,7 +6,7 @@ import signal
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -128,8 +128,11 @@ def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, lines: Sequence[str]
 
 def children() -> set[str]:
     """The processes that this one has started and that are there, ended or not."""
-    tasks = Path("/proc/self/task")
-    return {name for task in tasks.iterdir() for name in (task / "children").read_text().split()}
+    found: set[str] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that has ended meanwhile
+            found.update((task / "children").read_text().split())
+    return found
 
 
 @pytest.fixture(autouse=True)
