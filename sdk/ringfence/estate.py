@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 LOOKING = 1.0
 """Seconds between two looks for gates that are gone, and at what is still to be confirmed."""
 
+AT_ONCE = 200
+"""Events told in one turn of the event loop, some milliseconds of work."""
+
 GROUNDS = Consent, Contract, Callback, Slot
 
 Seen = tuple[int, int, int]
@@ -98,14 +101,16 @@ class Estates:
         self.post()
 
     def post(self) -> None:
-        """Tell the other gates what they have not been told yet, if that is possible now."""
+        """Tell the other gates some of what they do not know yet, if that is possible now."""
+        some = self._unposted[:AT_ONCE]
+        if not some:
+            return
         try:
-            while self._unposted:
-                principal, event = self._unposted[0]
-                with self._bulletin.turn():
-                    self._bulletin.news()
+            with self._bulletin.turn():
+                self._bulletin.news()
+                for principal, event in some:
                     self._bulletin.post(principal, [event])
-                del self._unposted[0]
+                    del self._unposted[0]
         except BulletinError as error:  # tried again; the ledger is told all the same
             if self._trouble != str(error):
                 log.warning("%d events of gates that are gone: %s", len(self._unposted), error)

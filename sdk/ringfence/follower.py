@@ -81,8 +81,7 @@ class Follower:
         self._filed = self.overlay.filed
         self.config: Config | None = None
         self.epoch = self.seq = 0
-        self._name = name
-        self._folder = folder
+        self._name, self._folder = name, folder
         self._bulletin = bulletin
         self._stir = stir
         self._aside = aside
@@ -93,13 +92,14 @@ class Follower:
         self._vouched = NOTHING
         # What of it each decision needs, as attributes of its own: that is twice as fast.
         self._proved_at: float | None = None
-        self._sure_until = UNSURE
-        self._sure_clock = 0.0
+        self._sure_until, self._sure_clock = UNSURE, 0.0
         self._ground: Table | Mapped = Table()
         self._restraint: Table | Mapped = Table()
         self._backlog = Backlog()
         self._behind_since: float | None = None
         """Since when changes are known that the tables do not show."""
+        self._replaced_at = -math.inf
+        """When a later epoch was heard of last."""
         self._awaited: deque[tuple[int, list[str]]] = deque(maxlen=MAX_AWAITED)
         self._reflected_ids: list[str] = []
         """Of events that the tables show, and that the outbox may let go of."""
@@ -204,7 +204,8 @@ class Follower:
         self.epoch, self.seq = vouched.epoch, vouched.seq
         self._proved_at, self._sure_clock = vouched.proved_at, vouched.sure_clock
         self._backlog.forget(vouched.seq)
-        if self._backlog.newest <= vouched.seq:
+        proved = -math.inf if vouched.proved_at is None else vouched.proved_at
+        if self._backlog.newest <= vouched.seq and proved >= self._replaced_at:
             self._behind_since = None
         told = vouched.series == self._bulletin.series
         if told and vouched.sure_until != UNSURE and self._means(self.config):
@@ -217,6 +218,12 @@ class Follower:
         proved, behind, patience = self._proved_at, self._behind_since, self._patience
         until = math.inf if proved is None else proved + patience.stale_after
         return until if behind is None else min(until, behind + patience.stragglers)
+
+    def _doubt_from(self, now: Now) -> None:
+        """Something was heard that the tables do not show: they are believed a moment longer."""
+        if self._behind_since is None:
+            self._behind_since = now.mono
+        self._sure_until = min(self._sure_until, self._own_limit())
 
     def _look_again(self) -> None:
         """See whether what was vouched for before a look-up is so behind it.
@@ -321,13 +328,14 @@ class Follower:
         """
         whole_rows(log.ground)
         whole_rows(log.restraint)
+        if log.epoch > self.epoch:  # the ledger was replaced: the syncer has to say so, or to prove
+            self._replaced_at = now.mono
+            self._doubt_from(now)
         if log.epoch != self.epoch:
             return []
         if log.last > self.seq:
             self._backlog.hold(log)
-            if self._behind_since is None:
-                self._behind_since = now.mono
-            self._sure_until = min(self._sure_until, self._own_limit())
+            self._doubt_from(now)
         return self._reflected(log.last, log.ids)
 
     def receive_reply(self, reply: Reply, now: Now) -> list[Effect]:

@@ -80,6 +80,9 @@ os.register_at_fork(after_in_child=_forked)
 class Gate:
     """A call gate. Made without I/O; open while in its `async with` block."""
 
+    _aside: ThreadPoolExecutor
+    """Makes files of tables, and lets go of them, while it is open."""
+
     def __init__(
         self,
         settings: Settings,
@@ -103,7 +106,6 @@ class Gate:
         limits = Limits(gate.evidence.segment_bytes, gate.evidence.segment_age)
         self._registrar = Registrar(gate.id, gate.data / EVIDENCE, VERSION, limits)
         self._host: Host | None = None
-        self._aside = ThreadPoolExecutor(1, "tables")
         self._books: dict[str, Book] = {}
         self._boot = ""
         self._numbers = count(1)

@@ -186,3 +186,20 @@ def test_an_early_row_does_not_hide_a_later_one_of_the_table(
     table.close()
 
     assert follower.restraint(key) == refused
+
+
+def test_a_batch_of_a_later_epoch_is_a_doubt_until_the_ledger_has_proved_the_tables_again(
+    follower: Follower, page: Syncing
+) -> None:
+    """The ledger was replaced, and the syncer, which was stopped, does not say so."""
+    soon, later = Now(100.1, 1_000_100.1), Now(100.3, 1_000_100.3)
+    follower.receive_log(Log(2, 1, 1, row(7), b"", []), NOW)
+    doubts = follower.doubt(soon), follower.doubt(later)
+
+    page.say(SURE._replace(seq=6))
+    renewed = follower.doubt(later)
+    page.say(SURE._replace(seq=6, proved_at=100.2, sure_until=160.2))
+
+    assert doubts == (None, Reason.NOT_READY)
+    assert renewed is Reason.NOT_READY
+    assert follower.doubt(later) is None
